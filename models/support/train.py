@@ -1,0 +1,178 @@
+"""Trains the bundled customer-service model: a plain, dense LLaMA on the dialogues of src/evaluate/support.
+
+    npm run build && node dist/evaluate/support/prepare.js models/support/run
+    python3 models/support/train.py --data models/support/run --out models/support/checkpoint
+
+Debian: apt-get install --no-install-recommends python3-torch libopenblas0-pthread (torch 1.13). Writes a Hugging Face folder
+(config.json, model.safetensors, tokenizer.json, tokenizer_config.json) and curve.csv; resumes from run/state.pt after a kill.
+The last fifth of the steps sees its weights through int4 rounding (symmetric, blocks of 32), so that quantising costs little.
+"""
+import argparse, json, math, os, random, shutil, struct, time
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+p = argparse.ArgumentParser()
+p.add_argument('--data', required=True)
+p.add_argument('--out', required=True)
+p.add_argument('--steps', type=int, default=5000)
+p.add_argument('--tokens', type=int, default=2048, help='tokens per step')
+p.add_argument('--lr', type=float, default=3e-3)
+p.add_argument('--seed', type=int, default=1)
+p.add_argument('--threads', type=int, default=2)
+args = p.parse_args()
+torch.manual_seed(args.seed); random.seed(args.seed); torch.set_num_threads(args.threads)
+
+D, LAYERS, HEADS, FFN, VOCAB, CONTEXT, THETA = 128, 4, 4, 384, 640, 512, 10000.0
+HEAD = D // HEADS
+rounding = False  # becomes true for the last fifth
+
+
+class Linear(nn.Linear):
+    """A bias-free linear layer whose weights pass through int4 rounding when asked (straight-through gradient)."""
+    def __init__(self, i, o):
+        super().__init__(i, o, bias=False)
+
+    def forward(self, x):
+        w = self.weight
+        if rounding:
+            b = w.detach().view(w.shape[0], -1, 32)
+            s = b.abs().amax(-1, keepdim=True).clamp_min(1e-8) / 7.5
+            w = w + ((b / s).round().clamp(-8, 7) * s).view_as(w) - w.detach()
+        return F.linear(x, w)
+
+
+class Norm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(D))
+
+    def forward(self, x):
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * self.weight
+
+
+class Layer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.input_layernorm, self.post_attention_layernorm = Norm(), Norm()
+        self.self_attn = nn.ModuleDict({k: Linear(D, D) for k in ('q_proj', 'k_proj', 'v_proj', 'o_proj')})
+        self.mlp = nn.ModuleDict({'gate_proj': Linear(D, FFN), 'up_proj': Linear(D, FFN), 'down_proj': Linear(FFN, D)})
+
+    def forward(self, x, cos, sin, mask):
+        b, s, _ = x.shape
+        h, a = self.input_layernorm(x), self.self_attn
+        q, k, v = (a[n](h).view(b, s, HEADS, HEAD).transpose(1, 2) for n in ('q_proj', 'k_proj', 'v_proj'))
+        turn = lambda t: torch.cat((-t[..., HEAD // 2:], t[..., :HEAD // 2]), -1)
+        q, k = q * cos + turn(q) * sin, k * cos + turn(k) * sin
+        w = (q @ k.transpose(-1, -2) / math.sqrt(HEAD) + mask[:s, :s]).softmax(-1)
+        x = x + a['o_proj']((w @ v).transpose(1, 2).reshape(b, s, D))
+        h, m = self.post_attention_layernorm(x), self.mlp
+        return x + m['down_proj'](F.silu(m['gate_proj'](h)) * m['up_proj'](h))
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(VOCAB, D)
+        self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
+        self.norm = Norm()
+        f = torch.outer(torch.arange(CONTEXT).float(), THETA ** (-torch.arange(0, HEAD, 2).float() / HEAD))
+        self.cos, self.sin = torch.cat((f, f), -1).cos(), torch.cat((f, f), -1).sin()
+        self.mask = torch.full((CONTEXT, CONTEXT), float('-inf')).triu(1)
+        for n, w in self.named_parameters():
+            if w.dim() == 2:
+                nn.init.normal_(w, std=0.02 if 'embed' in n else 0.05 / (math.sqrt(2 * LAYERS) if n.endswith(('o_proj.weight', 'down_proj.weight')) else 1))
+
+    def forward(self, ids):
+        x, s = self.embed_tokens(ids), ids.shape[1]
+        for layer in self.layers:
+            x = layer(x, self.cos[:s], self.sin[:s], self.mask)
+        return self.norm(x)
+
+
+def load(name, length):
+    shape = (-1, length + 1)
+    return (np.fromfile(f'{args.data}/{name}.ids', np.uint16).reshape(shape), np.fromfile(f'{args.data}/{name}.mask', np.uint8).reshape(shape))
+
+
+train = {256: load('train-256', 256), 512: load('train-512', 512)}
+validation = load('validation-256', 256)
+
+
+def losses(model, ids, mask, score=False):
+    """Answer loss, loss of all real tokens, and the share of answers that are right to the last token (when asked to score)."""
+    ids, mask = torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(mask.astype(np.float32))
+    cut = int((ids != 0).any(0).nonzero().max()) + 1
+    ids, mask = ids[:, :cut], mask[:, :cut]
+    logits = F.linear(model(ids[:, :-1]), model.embed_tokens.weight)
+    goal, m = ids[:, 1:], mask[:, 1:]
+    ce = F.cross_entropy(logits.reshape(-1, VOCAB), goal.reshape(-1), reduction='none').view_as(m)
+    real = (goal != 0).float()
+    first = (ce * m).sum() / m.sum(), (ce * real).sum() / real.sum()
+    if not score:
+        return first
+    wrong = (logits.argmax(-1) != goal).float() * m
+    starts = ((m[:, 1:] - m[:, :-1]) > 0).sum().item()
+    run = torch.cumsum((m[:, 1:] - m[:, :-1] > 0).float(), 1)  # number of the answer each token belongs to
+    bad = sum(len(set(run[i][wrong[i, 1:] > 0].tolist())) for i in range(len(ids)))
+    return *first, 1 - bad / max(1, starts)
+
+
+model = Model()
+decay = [w for w in model.parameters() if w.dim() == 2]
+other = [w for w in model.parameters() if w.dim() < 2]
+opt = torch.optim.AdamW([{'params': decay, 'weight_decay': 0.1}, {'params': other, 'weight_decay': 0.0}], lr=args.lr, betas=(0.9, 0.95))
+start, state, curve = 0, f'{args.data}/state.pt', []
+if os.path.exists(state):
+    saved = torch.load(state)
+    model.load_state_dict(saved['model']); opt.load_state_dict(saved['opt']); start, curve = saved['step'], saved['curve']
+    print(f'resuming at step {start}', flush=True)
+
+
+def save(step):
+    torch.save({'model': model.state_dict(), 'opt': opt.state_dict(), 'step': step, 'curve': curve}, state + '.part')
+    os.replace(state + '.part', state)
+    os.makedirs(args.out, exist_ok=True)
+    tensors = {('model.' + k): v.half().numpy() for k, v in model.state_dict().items()}
+    header, offset = {'__metadata__': {'format': 'pt'}}, 0
+    for k, v in tensors.items():
+        header[k] = {'dtype': 'F16', 'shape': list(v.shape), 'data_offsets': [offset, offset + v.nbytes]}
+        offset += v.nbytes
+    head = json.dumps(header).encode(); head += b' ' * (-len(head) % 8)
+    with open(f'{args.out}/model.safetensors', 'wb') as f:
+        f.write(struct.pack('<Q', len(head)) + head)
+        for v in tensors.values():
+            f.write(v.tobytes())
+    config = {'architectures': ['LlamaForCausalLM'], 'model_type': 'llama', 'hidden_size': D, 'intermediate_size': FFN, 'num_hidden_layers': LAYERS, 'num_attention_heads': HEADS,
+              'num_key_value_heads': HEADS, 'vocab_size': VOCAB, 'max_position_embeddings': CONTEXT, 'rms_norm_eps': 1e-5, 'rope_theta': THETA, 'hidden_act': 'silu',
+              'tie_word_embeddings': True, 'bos_token_id': 1, 'eos_token_id': 2, 'torch_dtype': 'float16'}
+    json.dump(config, open(f'{args.out}/config.json', 'w'), indent=1)
+    shutil.copy(f'{args.data}/tokenizer.json', f'{args.out}/tokenizer.json')
+    with open(f'{args.out}/curve.csv', 'w') as f:
+        f.write('step,seconds,lr,train_answer_loss,train_loss,validation_answer_loss,validation_exact,int4_rounding\n')
+        f.writelines(','.join(str(x) for x in row) + '\n' for row in curve)
+
+
+clock, began = time.time(), (curve[-1][1] if curve else 0)
+for step in range(start, args.steps):
+    rng = np.random.default_rng(args.seed * 1_000_003 + step)  # resuming sees the same batches
+    rounding = step >= args.steps * 0.8
+    lr = args.lr * min(1, (step + 1) / (0.02 * args.steps)) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * step / args.steps)))
+    for g in opt.param_groups:
+        g['lr'] = lr
+    length = 512 if rng.random() < 0.15 else 256
+    ids, mask = train[length]
+    rows = rng.integers(0, len(ids), args.tokens // length)
+    answer, every = losses(model, ids[rows], mask[rows])
+    opt.zero_grad(set_to_none=True)
+    (answer + 0.1 * every).backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    opt.step()
+    if (step + 1) % 250 == 0 or step + 1 == args.steps:
+        with torch.no_grad():
+            parts = [losses(model, validation[0][i:i + 50], validation[1][i:i + 50], score=True) for i in range(0, len(validation[0]), 50)]
+        v = np.mean([float(q[0]) for q in parts]); e = np.mean([q[2] for q in parts])
+        curve.append([step + 1, round(began + time.time() - clock), round(lr, 6), round(float(answer), 4), round(float(every), 4), round(v, 4), round(e, 4), int(rounding)])
+        print(curve[-1], flush=True)
+        save(step + 1)

@@ -1,0 +1,28 @@
+import type { Board } from './types.ts'
+
+/** What the sensors said at one moment. A value that is not known is null, with the reason beside it; never zero. */
+export interface Reading {
+  /** Monotonic milliseconds (CLOCK_MONOTONIC), comparable between our processes. */
+  readonly atMs: number
+  /** Which adapter read it, for example `hwmon`. */
+  readonly source: string
+  readonly railWatts: Readonly<Record<string, number>>
+  readonly totalWatts: number | null
+  readonly totalWattsReason: string | null
+  readonly totalRule: string
+  readonly tjCelsius: number | null
+  readonly tjCelsiusReason: string | null
+}
+
+/** Module power from rail powers by the board's rule, or the reason why it cannot be known. */
+export function totalPower(
+  board: Board,
+  railWatts: Readonly<Record<string, number>>,
+): Pick<Reading, 'totalWatts' | 'totalWattsReason' | 'totalRule'> {
+  const missing = board.total.rails.filter((label) => railWatts[label] === undefined)
+  if (missing.length > 0) {
+    return { totalWatts: null, totalWattsReason: `no reading of ${missing.join(', ')}`, totalRule: board.total.name }
+  }
+  const totalWatts = board.total.rails.reduce((sum, label) => sum + railWatts[label], 0)
+  return { totalWatts, totalWattsReason: null, totalRule: board.total.name }
+}

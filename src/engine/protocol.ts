@@ -1,0 +1,142 @@
+import type { ErrorCode, ErrorParams } from '../errors.ts'
+import type { Manifest } from '../models/manifest.ts'
+
+/** Messages between the daemon and the engine process. Both ends are built from this one file. */
+
+export interface ChatMessage {
+  readonly role: 'system' | 'user' | 'assistant'
+  readonly content: string
+}
+
+export type Policy = 'exact' | 'balanced' | 'eco'
+
+export interface Sampling {
+  readonly maxTokens: number | null
+  /** 0 is greedy. */
+  readonly temperature: number
+  readonly topP: number
+  /** 0 is off. */
+  readonly topK: number
+  readonly minP: number
+  readonly seed: number | null
+  readonly stop: readonly string[]
+  readonly presencePenalty: number
+  readonly frequencyPenalty: number
+  readonly repeatPenalty: number
+  /** Alternatives to report per token; null for none. */
+  readonly topLogprobs: number | null
+}
+
+export interface GenerateRequest {
+  readonly id: string
+  /** A conversation for the chat template, a raw prompt, or token ids as they are. */
+  readonly input:
+    | { readonly messages: readonly ChatMessage[] }
+    | { readonly prompt: string }
+    | { readonly ids: readonly number[] }
+  readonly sampling: Sampling
+  readonly policy: Policy
+  /** A level the caller pinned, or null for the policy's choice. */
+  readonly level: number | null
+  readonly maxJoules: number | null
+}
+
+export type ToEngine =
+  | {
+      readonly type: 'load'
+      readonly modelDir: string
+      readonly threads: number
+      readonly maxSequences: number
+      readonly maxQueued: number
+    }
+  | { readonly type: 'generate'; readonly request: GenerateRequest }
+  | { readonly type: 'cancel'; readonly id: string }
+  /** The governor's word: the highest level for anyone, and the level for those who allow any. */
+  | { readonly type: 'levels'; readonly capLevel: number; readonly ecoLevel: number }
+  /** As-if pacing on the simulated board; null runs at full speed. */
+  | { readonly type: 'pace'; readonly pace: Pace | null }
+  | { readonly type: 'score'; readonly id: string; readonly text: string; readonly level: number | null }
+  | {
+      readonly type: 'bench'
+      readonly id: string
+      readonly promptTokens: number
+      readonly tokens: number
+      readonly contextTokens: number
+    }
+  | { readonly type: 'shutdown' }
+
+/** Seconds the as-if model takes: per decode step and level at an empty context, per context token, per prefill token. */
+export interface Pace {
+  readonly decodeSeconds: readonly number[]
+  readonly decodeSecondsPerContextToken: number
+  readonly prefillSecondsPerToken: number
+}
+
+export interface TokenEvent {
+  readonly id: string
+  readonly tokenId: number
+  /** Text that became certain with this token; may be empty (half a character, a possible stop string). */
+  readonly text: string
+  readonly level: number
+  readonly logprob: number | null
+  readonly topLogprobs: readonly { readonly tokenId: number; readonly token: string; readonly logprob: number }[] | null
+}
+
+/** Work the engine did or, when paced, is doing: known at its start, so that the simulated board can draw the power in time. */
+export interface StepEvent {
+  readonly phase: 'prefill' | 'decode'
+  readonly requestId: string
+  readonly level: number
+  /** Monotonic milliseconds. */
+  readonly startedAtMs: number
+  readonly seconds: number
+  /** New tokens of this step, and tokens already in the cache. */
+  readonly tokens: number
+  readonly contextTokens: number
+}
+
+export type FinishReason = 'stop' | 'length' | 'cancelled'
+
+export interface DoneEvent {
+  readonly id: string
+  readonly finishReason: FinishReason
+  readonly promptTokens: number
+  readonly cachedTokens: number
+  readonly completionTokens: number
+  readonly promptIds: readonly number[]
+  /** Tokens per level that decided them. */
+  readonly levels: Readonly<Record<number, number>>
+  /** True when a token was decided below what the policy allows (brown-out). */
+  readonly degraded: boolean
+  /** Seconds of queueing, prefill and decoding. */
+  readonly queueSeconds: number
+  readonly prefillSeconds: number
+  readonly decodeSeconds: number
+}
+
+export interface BenchResult {
+  readonly decode: readonly { readonly level: number; readonly share: number; readonly msPerToken: number }[]
+  readonly prefillTokensPerSecond: number
+}
+
+export type FromEngine =
+  | {
+      readonly type: 'loaded'
+      readonly manifest: Manifest
+      readonly loadSeconds: number
+      readonly provider: string
+      readonly runtime: string
+      readonly kvBytes: number
+      readonly weightBytes: number
+    }
+  | { readonly type: 'queued'; readonly id: string; readonly waiting: number }
+  | { readonly type: 'started'; readonly id: string; readonly promptTokens: number }
+  | ({ readonly type: 'token' } & TokenEvent)
+  | ({ readonly type: 'step' } & StepEvent)
+  | ({ readonly type: 'done' } & DoneEvent)
+  | { readonly type: 'scored'; readonly id: string; readonly tokens: number; readonly meanNll: number }
+  | { readonly type: 'benched'; readonly id: string; readonly result: BenchResult }
+  | { readonly type: 'failed'; readonly id: string | null; readonly code: ErrorCode; readonly params: ErrorParams }
+
+/** Monotonic milliseconds, the same clock in every process of this machine. */
+export const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6

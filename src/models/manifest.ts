@@ -1,0 +1,74 @@
+import Type, { type Static } from 'typebox'
+
+/** deapd-model.json: what a model package says about itself. Names are the wire's (snake_case). */
+export const Manifest = Type.Object({
+  schema: Type.Literal('deapd-model/1'),
+  name: Type.String({ minLength: 1, description: 'Display name; the id is the name of the folder.' }),
+  description: Type.String(),
+  source: Type.String({ description: 'Where the weights come from.' }),
+  licence: Type.String(),
+  created: Type.String({ description: 'ISO 8601 date and time.' }),
+  shape: Type.Object({
+    family: Type.Literal('llama'),
+    hidden_size: Type.Integer({ minimum: 1 }),
+    layers: Type.Integer({ minimum: 1 }),
+    heads: Type.Integer({ minimum: 1 }),
+    kv_heads: Type.Integer({ minimum: 1 }),
+    head_size: Type.Integer({ minimum: 1, description: 'True head size; the graph may pad it.' }),
+    cache_head_size: Type.Integer({ minimum: 16, description: 'Head size in the KV cache: a multiple of 16.' }),
+    ffn_size: Type.Integer({ minimum: 1 }),
+    vocab_size: Type.Integer({ minimum: 1 }),
+    context_tokens: Type.Integer({ minimum: 1 }),
+    parameters: Type.Integer({ minimum: 1 }),
+  }),
+  dtype: Type.Union([Type.Literal('float32'), Type.Literal('float16')], { description: 'Activations and KV cache.' }),
+  quantisation: Type.Object({
+    weights: Type.Union([Type.Literal('int4'), Type.Literal('int8'), Type.Literal('none')]),
+    lm_head: Type.Union([Type.Literal('int8'), Type.Literal('none')]),
+    block: Type.Integer({ minimum: 0, description: 'Weights that share one scale; 0 without quantisation.' }),
+  }),
+  bos_token_id: Type.Integer({ minimum: 0 }),
+  eos_token_ids: Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1 }),
+  levels: Type.Array(
+    Type.Object({
+      share: Type.Number({
+        exclusiveMinimum: 0,
+        maximum: 1,
+        description: 'Weight bytes read per decoded token over the full level.',
+      }),
+      weight_bytes: Type.Integer({
+        minimum: 1,
+        description: 'Bytes read per decoded token, lm_head included, embeddings not.',
+      }),
+      loss: Type.Union([Type.Number(), Type.Null()], {
+        description: 'Measured loss against the full level; null when not measured.',
+      }),
+    }),
+    { minItems: 1, description: 'From the smallest sub-network to the full one.' },
+  ),
+  chunks: Type.Object({
+    channels: Type.Integer({ minimum: 1, description: 'MLP channels in one chunk; the last may be partial.' }),
+    order: Type.Union([Type.Literal('weight-norm'), Type.Literal('loss-per-joule')]),
+    widths: Type.Array(Type.Array(Type.Integer({ minimum: 1 })), {
+      description: 'MLP channels per layer and level: widths[layer][level].',
+    }),
+  }),
+  energy_priors: Type.Union([Type.Null(), Type.Record(Type.String(), Type.Number())]),
+  certificate: Type.Union([
+    Type.Null(),
+    Type.Object({
+      levels: Type.Array(Type.Integer({ minimum: 0 })),
+      margin_points: Type.Number(),
+      confidence: Type.Number(),
+      n: Type.Integer(),
+      data_sha256: Type.String(),
+      date: Type.String(),
+    }),
+  ]),
+  default_system_prompt: Type.Union([Type.String(), Type.Null()]),
+  sample_questions: Type.Array(Type.String()),
+  files: Type.Record(Type.String(), Type.Object({ sha256: Type.String(), bytes: Type.Integer({ minimum: 0 }) })),
+})
+export type Manifest = Static<typeof Manifest>
+
+export const manifestFile = 'deapd-model.json'
