@@ -232,6 +232,18 @@ export const errorTable = {
     message: 'The MQTT broker {url} cannot be reached: {detail}. Everything else runs; deapd keeps trying.',
     hint: 'Check the address in `--mqtt`, or use `--mqtt none`.',
   },
+  not_offered: {
+    status: 501,
+    exit: 2,
+    message: '{what} is not offered. {detail}',
+    hint: 'See README for the list of routes.',
+  },
+  internal: {
+    status: 500,
+    exit: 1,
+    message: 'An internal error stopped this request. Nothing else was affected.',
+    hint: 'Please report it with the lines that the log shows under the x-request-id of this reply.',
+  },
   simulation_unknown: {
     status: 400,
     exit: 2,
