@@ -1,5 +1,8 @@
-/** How text is cut into words before merging: single digits, words with their leading space, runs of punctuation. */
-export const wordPattern = '\\p{N}| ?\\p{L}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+'
+/**
+ * How text is cut into words before merging: numbers in pairs of digits, words and numbers with their leading space, runs of
+ * punctuation. Pairs keep an order number at two tokens and a price at one, which a small model can match and copy.
+ */
+export const wordPattern = ' ?\\p{N}{1,2}| ?\\p{L}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+'
 
 export const specialTokens = ['<pad>', '<s>', '</s>', '<|system|>', '<|user|>', '<|assistant|>'] as const
 

@@ -1,4 +1,4 @@
-import { askOne, type Stratum, type Turn } from './questions.ts'
+import { askOne, readBack, type Stratum, type Turn } from './questions.ts'
 import type { Random } from './random.ts'
 import { describeShop, makeShop, type Split } from './shop.ts'
 
@@ -19,11 +19,28 @@ export interface Prompt {
 
 export const strata: readonly Stratum[] = ['easy', 'medium', 'hard']
 
+interface DialogueOptions {
+  readonly turns: number
+  /** Fewest and most orders in the shop. */
+  readonly orders: readonly [number, number]
+  readonly strata: readonly Stratum[]
+  /** Share of turns that read a whole record back. */
+  readonly readBack: number
+}
+
 /** A training dialogue: several questions about one shop, so that each record line is read for many answers. */
-export function makeDialogue(random: Random, split: Split, turnCount: number): Dialogue {
-  const shop = makeShop(random, split, random.int(2, 5))
-  const turns = Array.from({ length: turnCount }, () => askOne(shop, random, random.pick(strata), split === 'test'))
-  return { system: describeShop(shop), turns }
+export function makeDialogue(
+  random: Random,
+  split: Split,
+  { turns, orders, strata, readBack: share }: DialogueOptions,
+): Dialogue {
+  const shop = makeShop(random, split, random.int(...orders))
+  return {
+    system: describeShop(shop),
+    turns: Array.from({ length: turns }, () =>
+      random.chance(share) ? readBack(shop, random) : askOne(shop, random, random.pick(strata), false),
+    ),
+  }
 }
 
 /**

@@ -6,14 +6,26 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { specialTokens, trainTokenizer } from './bpe.ts'
-import { type Dialogue, makeDialogue } from './dialogue.ts'
+import { type Dialogue, makeDialogue, strata } from './dialogue.ts'
 import { type Random, seededRandom } from './random.ts'
 
-const vocabSize = 640
+const vocabSize = 896
+
+/** Short, easy shops first: with two orders to choose from, looking one up is learnt in minutes instead of hours. */
 const files = [
-  { name: 'train-256', rows: 60_000, length: 256, turns: 10, split: 'train' },
-  { name: 'train-512', rows: 8_000, length: 512, turns: 26, split: 'train' },
-  { name: 'validation-256', rows: 300, length: 256, turns: 10, split: 'validation' },
+  {
+    name: 'warm-up',
+    rows: 12_000,
+    length: 128,
+    turns: 8,
+    orders: [1, 2],
+    split: 'train',
+    strata: ['easy'],
+    readBack: 0.5,
+  },
+  { name: 'train', rows: 70_000, length: 192, turns: 12, orders: [2, 5], split: 'train', strata, readBack: 0.05 },
+  { name: 'long', rows: 6_000, length: 512, turns: 32, orders: [3, 5], split: 'train', strata, readBack: 0.05 },
+  { name: 'validation', rows: 300, length: 192, turns: 10, orders: [2, 5], split: 'validation', strata, readBack: 0 },
 ] as const
 
 const [out, seed = '20261123'] = process.argv.slice(2)
@@ -21,9 +33,11 @@ if (!out) throw new Error('usage: node dist/evaluate/support/prepare.js OUT [SEE
 mkdirSync(out, { recursive: true })
 const random = seededRandom(Number(seed))
 
-const sample = Array.from({ length: 4000 }, () => makeDialogue(random, 'train', 5))
+const sample = Array.from({ length: 4000 }, () =>
+  makeDialogue(random, 'train', { turns: 5, orders: [2, 5], strata, readBack: 0.05 }),
+)
 const document = trainTokenizer(
-  sample.flatMap((d) => [d.system, ...d.turns.flatMap((t) => [t.question, t.answer])]),
+  sample.flatMap((d) => [d.system, ...d.turns.flatMap((t) => [t.question, ` ${t.answer}`])]),
   vocabSize,
 )
 writeFileSync(join(out, 'tokenizer.json'), JSON.stringify(document))
@@ -50,7 +64,7 @@ function tokenise(dialogue: Dialogue, length: number): { ids: number[]; mask: nu
   const mask = ids.map(() => 0)
   for (const turn of dialogue.turns) {
     const question = [id['<|user|>'], ...encode(turn.question), id['<|assistant|>']]
-    const answer = [...encode(turn.answer), id['</s>']]
+    const answer = [...encode(` ${turn.answer}`), id['</s>']]
     if (ids.length + question.length + answer.length > length + 1) break
     ids.push(...question, ...answer)
     mask.push(...question.map(() => 0), ...answer.map(() => 1))
@@ -72,6 +86,6 @@ function write(name: string, rows: number, length: number, make: (random: Random
   process.stderr.write(`${name}: ${rows} rows of ${width}\n`)
 }
 
-for (const { name, rows, length, turns, split } of files) {
-  write(name, rows, length, (r) => makeDialogue(r, split, turns))
+for (const { name, rows, length, split, ...options } of files) {
+  write(name, rows, length, (r) => makeDialogue(r, split, options))
 }

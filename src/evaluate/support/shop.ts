@@ -104,7 +104,8 @@ function pair(random: Random, split: Split, first: readonly string[], second: re
 function orderId(random: Random, split: Split): string {
   for (;;) {
     const id = random.int(1000, 9999)
-    if ((id % 5 === 0) === wantsHeld(split)) return String(id)
+    // Held out by the sum of its two pairs, so that every pair of digits is seen in training.
+    if (((Math.floor(id / 100) + id) % 5 === 0) === wantsHeld(split)) return String(id)
   }
 }
 
@@ -152,14 +153,15 @@ export function makeShop(random: Random, split: Split, count: number): Shop {
   }
 }
 
+export const describeOrder = (o: Order): string =>
+  `${o.item}, ${o.price} eur, ${o.customer}, ${o.city}, ${o.carrier}, ${o.status} day ${o.day}`
+
 /** The text the model reads: one policy line, then one line an order. */
 export function describeShop(shop: Shop): string {
   const phones = Object.entries(shop.phones)
     .map(([name, phone]) => `${name} phone ${phone}.`)
     .join(' ')
   const policy = `Today is day ${shop.today}. Returns within ${shop.returnDays} days, fee ${shop.returnFee}. No returns of a ${shop.finalKind}. ${phones}`
-  const lines = shop.orders.map(
-    (o) => `${o.id}: ${o.item}, ${o.price} eur, ${o.customer}, ${o.city}, ${o.carrier}, ${o.status} day ${o.day}`,
-  )
+  const lines = shop.orders.map((order) => `Order ${order.id}: ${describeOrder(order)}`)
   return [policy, ...lines].join('\n')
 }
