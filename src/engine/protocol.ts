@@ -41,6 +41,16 @@ export interface GenerateRequest {
   readonly maxJoules: number | null
 }
 
+/** The governor's word to the engine. */
+export interface Order {
+  /** Highest level for anyone: the full one unless the budget cannot be met otherwise. */
+  readonly capLevel: number
+  /** Level for requests that allow any. */
+  readonly ecoLevel: number
+  /** Part of the time, 0 to 1, in which the engine may be busy; below 1 it pauses between steps. */
+  readonly duty: number
+}
+
 export type ToEngine =
   | {
       readonly type: 'load'
@@ -51,8 +61,7 @@ export type ToEngine =
     }
   | { readonly type: 'generate'; readonly request: GenerateRequest }
   | { readonly type: 'cancel'; readonly id: string }
-  /** The governor's word: the highest level for anyone, and the level for those who allow any. */
-  | { readonly type: 'levels'; readonly capLevel: number; readonly ecoLevel: number }
+  | ({ readonly type: 'order' } & Order)
   /** As-if pacing on the simulated board; null runs at full speed. */
   | { readonly type: 'pace'; readonly pace: Pace | null }
   | { readonly type: 'score'; readonly id: string; readonly text: string; readonly level: number | null }
@@ -75,6 +84,8 @@ export interface Pace {
 export interface TokenEvent {
   readonly id: string
   readonly tokenId: number
+  /** The token as it is spelt. */
+  readonly token: string
   /** Text that became certain with this token; may be empty (half a character, a possible stop string). */
   readonly text: string
   readonly level: number

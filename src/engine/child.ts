@@ -1,0 +1,86 @@
+/**
+ * The engine process: loads one model and answers messages until its parent goes away. It is a process of its own because a
+ * run blocks its thread, a native fault takes the process with it, and only its end surely gives unified memory back.
+ */
+import { openPackage } from '../models/package.ts'
+import { benchModel } from './bench.ts'
+import type { Loaded } from './generation.ts'
+import { openModel } from './model.ts'
+import { loadOrt } from './ort/api.ts'
+import type { FromEngine, ToEngine } from './protocol.ts'
+import { createScheduler, failure, type Scheduler } from './scheduler.ts'
+import { scoreText } from './score.ts'
+import { openTemplate } from './template.ts'
+import { openTokenizer } from './tokenizer.ts'
+
+/** KV memory all answers together may take; a long-context model gets fewer at a time. */
+const kvBudgetBytes = 512e6
+
+let loaded: Loaded | undefined
+let scheduler: Scheduler | undefined
+
+const send = (message: FromEngine): void => {
+  if (process.connected) process.send?.(message)
+}
+
+function load({ modelDir, threads, maxSequences, maxQueued }: Extract<ToEngine, { type: 'load' }>): void {
+  const from = performance.now()
+  const { manifest } = openPackage(modelDir)
+  const ort = loadOrt()
+  const model = openModel(ort, modelDir, manifest, threads)
+  const tokenizer = openTokenizer(modelDir, manifest)
+  loaded = { model, tokenizer, encodeChat: openTemplate(modelDir, manifest, tokenizer) }
+  const sequences = Math.max(1, Math.min(maxSequences, Math.floor(kvBudgetBytes / model.kvBytes)))
+  scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, send })
+  send({
+    type: 'loaded',
+    manifest,
+    loadSeconds: (performance.now() - from) / 1000,
+    provider: 'cpu',
+    runtime: `onnxruntime ${ort.version}`,
+    kvBytes: model.kvBytes,
+    weightBytes: manifest.files['model.onnx.data']?.bytes ?? 0,
+  })
+}
+
+function handle(message: ToEngine): void {
+  switch (message.type) {
+    case 'load':
+      return load(message)
+    case 'generate':
+      return scheduler?.submit(message.request)
+    case 'cancel':
+      return scheduler?.cancel(message.id)
+    case 'order':
+      return scheduler?.setOrder(message)
+    case 'pace':
+      return scheduler?.setPace(message.pace)
+    case 'score': {
+      if (!loaded) return
+      const level = message.level ?? loaded.model.levels - 1
+      return send({ type: 'scored', id: message.id, ...scoreText(loaded, message.text, level) })
+    }
+    case 'bench':
+      if (loaded) send({ type: 'benched', id: message.id, result: benchModel(loaded, message) })
+      return
+    case 'shutdown':
+      return process.exit(0)
+    default:
+      message satisfies never
+  }
+}
+
+process.on('message', (message: ToEngine) => {
+  try {
+    handle(message)
+  } catch (error) {
+    const reply = failure('id' in message ? message.id : null, error)
+    // Without a model there is nothing to stay alive for; the parent reads the reason from the message.
+    if (message.type === 'load') process.send?.(reply, () => process.exit(1))
+    else send(reply)
+  }
+})
+// The parent is gone: nobody wants the answers any more.
+process.on('disconnect', () => process.exit(0))
+// Ctrl-C reaches the whole group; the parent decides when the engine ends.
+process.on('SIGINT', () => undefined)

@@ -1,0 +1,111 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import koffi from 'koffi'
+import { DeapdError, detailOf } from '../../errors.ts'
+
+/** Oldest ONNX Runtime whose header the slot numbers below were taken from; the table only ever grows at its end. */
+const oldestVersion = '1.17'
+const apiVersion = 17
+
+const pointer = 'void *'
+
+/**
+ * The functions we use: place in the OrtApi table (onnxruntime_c_api.h), result and arguments. All but the Release functions
+ * return an OrtStatus pointer, null on success. Out parameters are one-element arrays.
+ */
+const slots = {
+  GetErrorMessage: [2, 'str', [pointer]],
+  CreateEnv: [3, pointer, ['int', 'str', '_Out_ void **']],
+  CreateSession: [7, pointer, [pointer, 'str', pointer, '_Out_ void **']],
+  CreateSessionOptions: [10, pointer, ['_Out_ void **']],
+  SetSessionLogSeverityLevel: [22, pointer, [pointer, 'int']],
+  SetSessionGraphOptimizationLevel: [23, pointer, [pointer, 'int']],
+  SetIntraOpNumThreads: [24, pointer, [pointer, 'int']],
+  CreateTensorWithDataAsOrtValue: [
+    49,
+    pointer,
+    [pointer, pointer, 'size_t', 'int64_t *', 'size_t', 'int', '_Out_ void **'],
+  ],
+  CreateCpuMemoryInfo: [69, pointer, ['int', 'int', '_Out_ void **']],
+  ReleaseStatus: [93, 'void', [pointer]],
+  ReleaseSession: [95, 'void', [pointer]],
+  ReleaseValue: [96, 'void', [pointer]],
+  ReleaseSessionOptions: [100, 'void', [pointer]],
+  AddSessionConfigEntry: [130, pointer, [pointer, 'str', 'str']],
+  RunWithBinding: [133, pointer, [pointer, pointer, pointer]],
+  CreateIoBinding: [134, pointer, [pointer, '_Out_ void **']],
+  ReleaseIoBinding: [135, 'void', [pointer]],
+  BindInput: [136, pointer, [pointer, 'str', pointer]],
+  BindOutput: [137, pointer, [pointer, 'str', pointer]],
+} as const
+
+export type Handle = unknown
+type SlotName = keyof typeof slots
+type Call = (...args: unknown[]) => unknown
+
+/** ONNX Runtime's C API, called in place: no addon of ours, no copies of outputs (engine.md §3). */
+export interface Ort {
+  readonly version: string
+  readonly path: string
+  /** Calls a function that returns a status; throws `engine_failed` with its message. */
+  check(name: SlotName, ...args: unknown[]): void
+  /** The same for functions whose last argument is an out parameter: returns the handle. */
+  create(name: SlotName, ...args: unknown[]): Handle
+  release(name: 'ReleaseSession' | 'ReleaseValue' | 'ReleaseSessionOptions' | 'ReleaseIoBinding', handle: Handle): void
+}
+
+/** The library that onnxruntime-node ships for this machine, or the one DEAPD_ONNXRUNTIME names (a CUDA build on a Jetson). */
+export function libraryPath(): string {
+  const override = process.env.DEAPD_ONNXRUNTIME
+  if (override) return override
+  const folder = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'))
+  return join(folder, 'bin', 'napi-v6', process.platform, process.arch, 'libonnxruntime.so.1')
+}
+
+export function loadOrt(path = libraryPath()): Ort {
+  try {
+    if (!existsSync(path)) throw new Error('there is no such file')
+    return open(path)
+  } catch (error) {
+    throw new DeapdError('engine_library', { path, detail: detailOf(error), oldest: oldestVersion }, error)
+  }
+}
+
+function open(path: string): Ort {
+  const base = koffi.struct({ GetApi: pointer, GetVersionString: pointer })
+  const getBase = koffi.load(path).func('OrtGetApiBase', pointer, [])
+  const { GetApi, GetVersionString } = koffi.decode(getBase(), base)
+  const version: string = koffi.decode(GetVersionString, koffi.proto('str GetVersionString()'))()
+  const table = koffi.decode(GetApi, koffi.proto('void *GetApi(uint32_t)'))(apiVersion)
+  if (!table) throw new Error(`version ${version} is older than ${oldestVersion}`)
+  const last = Math.max(...Object.values(slots).map(([slot]) => slot))
+  const pointers: unknown[] = koffi.decode(table, koffi.array(pointer, last + 1))
+  const calls = Object.fromEntries(
+    Object.entries(slots).map(([name, [slot, result, args]]) => [
+      name,
+      koffi.decode(pointers[slot], koffi.proto(name, result, [...args])) as Call,
+    ]),
+  ) as Record<SlotName, Call>
+
+  const check = (name: SlotName, ...args: unknown[]): void => {
+    const status = calls[name](...args)
+    if (!status) return
+    const detail = String(calls.GetErrorMessage(status))
+    calls.ReleaseStatus(status)
+    throw new DeapdError('engine_failed', { detail: `${name}: ${detail}` })
+  }
+  return {
+    version,
+    path,
+    check,
+    create: (name, ...args) => {
+      const out: Handle[] = [null]
+      check(name, ...args, out)
+      return out[0]
+    },
+    release: (name, handle) => {
+      calls[name](handle)
+    },
+  }
+}

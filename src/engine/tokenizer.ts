@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers'
+import { DeapdError, detailOf } from '../errors.ts'
+import type { Manifest } from '../models/manifest.ts'
+
+export interface Tokenizer {
+  /** Text as token ids without BOS; special tokens written out in the text are recognised. */
+  encode(text: string): number[]
+  decode(ids: readonly number[]): string
+  /** One token as it is spelt, for logprobs. */
+  token(id: number): string
+  /** Spellings of the special tokens, which user text must not contain. */
+  readonly special: readonly string[]
+}
+
+interface TokenizerFile {
+  readonly added_tokens?: readonly { readonly content: string; readonly special: boolean }[]
+}
+
+/** Loads a package's tokenizer.json; throws `package_damaged`. */
+export function openTokenizer(dir: string, _manifest: Manifest): Tokenizer {
+  try {
+    const file = JSON.parse(readFileSync(join(dir, 'tokenizer.json'), 'utf8')) as TokenizerFile
+    const inner = new HfTokenizer(file, {})
+    return {
+      encode: (text) => [...inner.encode(text, { add_special_tokens: false }).ids],
+      decode: (ids) =>
+        ids.length === 0
+          ? ''
+          : inner.decode([...ids], { skip_special_tokens: true, clean_up_tokenization_spaces: false }),
+      token: (id) => inner.decode([id], { skip_special_tokens: false }),
+      special: (file.added_tokens ?? []).filter((token) => token.special).map((token) => token.content),
+    }
+  } catch (error) {
+    throw new DeapdError('package_damaged', { path: dir, file: 'tokenizer.json', detail: detailOf(error) }, error)
+  }
+}
+
+/**
+ * Turns a growing list of ids into text that never changes afterwards: a character split over tokens is held back until it
+ * is whole. Decoding starts a few tokens back, because a token's spelling may depend on the one before it.
+ */
+export function streamDecoder(tokenizer: Tokenizer): (id: number) => string {
+  const ids: number[] = []
+  let from = 0
+  let shown = 0
+  return (id) => {
+    ids.push(id)
+    const before = tokenizer.decode(ids.slice(from, shown))
+    const now = tokenizer.decode(ids.slice(from))
+    if (now.length <= before.length || now.endsWith('\uFFFD')) return ''
+    from = shown
+    shown = ids.length
+    return now.slice(before.length)
+  }
+}

@@ -1,0 +1,363 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { type Engine, type EngineAnswer, startEngine } from '../src/engine/client.ts'
+import { chooseLevel } from '../src/engine/levels.ts'
+import { openModel } from '../src/engine/model.ts'
+import { libraryPath, loadOrt } from '../src/engine/ort/api.ts'
+import type { GenerateRequest } from '../src/engine/protocol.ts'
+import { createSampler, logprobs } from '../src/engine/sampler.ts'
+import { stopFilter } from '../src/engine/stop.ts'
+import { openTokenizer, streamDecoder } from '../src/engine/tokenizer.ts'
+import { importModel } from '../src/models/import.ts'
+import { orderByNorm } from '../src/models/levels.ts'
+import type { Manifest } from '../src/models/manifest.ts'
+import type { Quantisation } from '../src/models/onnx/weights.ts'
+import { openPackage } from '../src/models/package.ts'
+import { storiesDir, withoutShared } from './support/shared.ts'
+import { referenceLogits, type TinyConfig, tinyConfig, tinyWeights, writeCheckpoint } from './support/tiny-llama.ts'
+
+const ort = loadOrt()
+const weights = tinyWeights(tinyConfig, 1)
+const prompt = [1, 17, 203, 44, 90, 131, 8, 255, 44, 17, 60, 61]
+const greedy = {
+  maxTokens: 8,
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  seed: null,
+  stop: [],
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repeatPenalty: 1,
+  topLogprobs: null,
+}
+
+function tinyPackage(
+  t: Test,
+  quantisation: Quantisation = 'none',
+  levels = 3,
+  config: TinyConfig = tinyConfig,
+): string {
+  const root = t.testdir({})
+  const source = writeCheckpoint(join(root, 'hf'), config, config === tinyConfig ? weights : tinyWeights(config, 1))
+  importModel({ source, out: join(root, 'tiny'), quantisation, block: 32, levels })
+  return join(root, 'tiny')
+}
+
+const open = (dir: string) => openModel(ort, dir, openPackage(dir).manifest, 1)
+
+/** Largest difference between the engine's logits and the reference's, relative to the reference's spread. */
+function difference(logits: Float32Array, reference: readonly number[][]): number {
+  const flat = reference.flat()
+  const spread = Math.max(...flat) - Math.min(...flat)
+  return Math.max(...flat.map((value, i) => Math.abs(value - logits[i]))) / spread
+}
+
+t.test('every function of the library that we call is the one we think it is', async (t) => {
+  t.match(ort.version, /^1\.\d+\.\d+$/)
+  t.throws(() => loadOrt('/nowhere/libonnxruntime.so'), { code: 'engine_library', message: /no such file/ })
+  t.throws(
+    () =>
+      ort.create(
+        'CreateSession',
+        ort.create('CreateEnv', 3, 'test'),
+        '/nowhere.onnx',
+        ort.create('CreateSessionOptions'),
+      ),
+    { code: 'engine_failed' },
+  )
+  t.match(libraryPath(), process.arch)
+})
+
+t.test(
+  'float weights: the graph computes what the definition says, at every level and however the prompt is cut',
+  async (t) => {
+    for (const config of [tinyConfig, { ...tinyConfig, heads: 2, kvHeads: 2, tied: false }]) {
+      const model = open(tinyPackage(t, 'none', 3, config))
+      const values = config === tinyConfig ? weights : tinyWeights(config, 1)
+      const { widths } = model.manifest.chunks
+      const orders = Array.from({ length: config.layers }, (_, layer) => {
+        const at = (part: string) => values.get(`model.layers.${layer}.mlp.${part}.weight`)?.data ?? new Float32Array()
+        return [...orderByNorm(at('gate_proj'), at('up_proj'), at('down_proj'), config.ffn)]
+      })
+      for (const level of widths[0].keys()) {
+        const expected = referenceLogits(
+          config,
+          values,
+          prompt,
+          orders.map((order, layer) => order.slice(0, widths[layer][level])),
+        )
+        const whole = model.newSequence()
+        t.ok(difference(whole.run(prompt, level, 0), expected) < 1e-5, `level ${level} in one run`)
+        const pieces = model.newSequence()
+        pieces.run(prompt.slice(0, 5), level, 4)
+        for (const id of prompt.slice(5, -1)) pieces.run([id], level, 0)
+        t.ok(
+          difference(pieces.run(prompt.slice(-1), level, 0), expected.slice(-1)) < 1e-5,
+          `level ${level} piece by piece`,
+        )
+        whole.close()
+        pieces.close()
+      }
+      model.close()
+    }
+  },
+)
+
+t.test('the full level of a gated graph equals the ungated graph exactly, before and after switching', async (t) => {
+  for (const form of ['none', 'int8', 'int4'] as const) {
+    const gated = open(tinyPackage(t, form, 3))
+    const plain = open(tinyPackage(t, form, 1))
+    const a = gated.newSequence()
+    const b = plain.newSequence()
+    const close = (x: Float32Array, y: Float32Array) =>
+      Math.max(...x.map((v, i) => Math.abs(v - y[i]))) / Math.max(...x.map(Math.abs))
+    // One level sums the whole MLP in one matrix product, three levels in three: float32 addition order, nothing else.
+    t.ok(close(a.run(prompt, 2, 0), b.run(prompt, 0, 0)) < (form === 'none' ? 1e-5 : 0.02), form)
+    const first = gated.newSequence()
+    const before = first.run(prompt, 2, 0).slice()
+    for (const level of [0, 1, 0]) first.run([5], level, 0)
+    first.truncate(0)
+    t.same(first.run(prompt, 2, 0), before, `${form}: bit-identical after other levels ran`)
+    gated.close()
+    plain.close()
+  }
+})
+
+t.test('rounded weights stay near the float model, int8 nearer than int4', async (t) => {
+  const expected = referenceLogits(tinyConfig, weights, prompt)
+  const errors = (['int8', 'int4'] as const).map((form) => {
+    const model = open(tinyPackage(t, form))
+    const error = difference(model.newSequence().run(prompt, 2, 0), expected)
+    model.close()
+    return error
+  })
+  t.ok(errors[0] < 0.05, `int8 ${errors[0]}`)
+  t.ok(errors[1] < 0.25 && errors[1] > errors[0], `int4 ${errors[1]}`)
+})
+
+t.test('sampling is what it says', async (t) => {
+  const logits = Float32Array.of(1, 3, 2, -1)
+  const pick = (over: object, n = 2000) => {
+    const sample = createSampler({ ...greedy, seed: 5, ...over })
+    const counts = [0, 0, 0, 0]
+    for (let i = 0; i < n; i++) counts[sample(logits, []).tokenId]++
+    return counts
+  }
+  t.same(pick({}), [0, 2000, 0, 0], 'temperature 0 is greedy')
+  const expected = [...logprobs(logits)].map((p) => Math.exp(p) * 2000)
+  t.ok(
+    pick({ temperature: 1 }).every((count, i) => Math.abs(count - expected[i]) < 5 * Math.sqrt(expected[i] + 1)),
+    'frequencies follow the softmax',
+  )
+  t.same(pick({ temperature: 1, topK: 1 }), [0, 2000, 0, 0])
+  t.same(pick({ temperature: 1, topP: 0.5 }), [0, 2000, 0, 0], 'the first candidate already holds half of the mass')
+  t.same(pick({ temperature: 1, minP: 0.3 }).filter((n) => n > 0).length, 2)
+  t.same(pick({ temperature: 1, seed: 9 }), pick({ temperature: 1, seed: 9 }), 'the seed decides')
+  const penalised = createSampler({ ...greedy, presencePenalty: 2 })
+  t.equal(penalised(logits, [1]).tokenId, 2, 'a token already used is pushed back')
+  const { logprob, top } = createSampler({ ...greedy, topLogprobs: 2 })(logits, [])
+  t.same(
+    top?.map((x) => x.tokenId),
+    [1, 2],
+  )
+  t.equal(logprob, top?.[0].logprob)
+})
+
+t.test('stop strings are found over token borders and never shown', async (t) => {
+  const filter = stopFilter(['END', '\n\n'])
+  t.same(filter.push('one E'), { text: 'one ', stopped: false })
+  t.same(filter.push('ND two'), { text: '', stopped: true })
+  const other = stopFilter(['END'])
+  t.same([other.push('EN').text, other.push('joy').text, other.flush()], ['', 'ENjoy', ''])
+  const held = stopFilter(['END'])
+  held.push('the EN')
+  t.equal(held.flush(), 'EN', 'what was held back comes out when the answer ends otherwise')
+})
+
+t.test('text survives the tokenizer, token by token, with no broken character in between', async (t) => {
+  const dir = tinyPackage(t)
+  const tokenizer = openTokenizer(dir, openPackage(dir).manifest)
+  for (const text of [
+    'hello world',
+    'héllo 😀 wörld',
+    '日本語 テキスト',
+    '  two  spaces',
+    'tab\tand\nnewline',
+    '\u0000\u0007',
+    '👩‍👩‍👧',
+  ]) {
+    const ids = tokenizer.encode(text)
+    t.equal(tokenizer.decode(ids), text)
+    const decode = streamDecoder(tokenizer)
+    const parts = ids.map(decode)
+    t.equal(parts.join(''), text)
+    t.notOk(parts.some((part) => part.includes('\uFFFD')))
+  }
+  const long = 'the quick brown fox jumps over the lazy dog 😀 '.repeat(2200)
+  t.equal(tokenizer.decode(tokenizer.encode(long)), long, '100 kB')
+})
+
+t.test('policies choose levels, and only a brown-out degrades', async (t) => {
+  const manifest = { levels: [0.5, 0.7, 1].map((share) => ({ share })), certificate: null } as unknown as Manifest
+  const certified = { ...manifest, certificate: { levels: [1, 2] } } as Manifest
+  const eco = { capLevel: 2, ecoLevel: 0 }
+  const choose = (policy: GenerateRequest['policy'], level: number | null, m = manifest, order = eco) =>
+    chooseLevel({ policy, level }, m, order)
+  t.same(choose('exact', null), { level: 2, degraded: false })
+  t.same(choose('balanced', null), { level: 2, degraded: false }, 'without a certificate balanced is full')
+  t.same(choose('balanced', null, certified), { level: 1, degraded: false })
+  t.same(choose('eco', null), { level: 0, degraded: false })
+  t.same(choose('exact', 1), { level: 1, degraded: false }, 'a pinned level is the caller’s own choice')
+  t.same(choose('exact', null, manifest, { capLevel: 1, ecoLevel: 0 }), { level: 1, degraded: true })
+})
+
+async function collect(answers: AsyncIterable<EngineAnswer>) {
+  const all: EngineAnswer[] = []
+  for await (const answer of answers) all.push(answer)
+  const done = all.at(-1)
+  if (done?.type !== 'done') throw new Error('the answer did not end')
+  return {
+    done,
+    ids: all.flatMap((a) => (a.type === 'token' ? [a.tokenId] : [])),
+    text: all.map((a) => (a.type === 'token' ? a.text : '')).join(''),
+  }
+}
+
+async function engineFor(t: Test, dir: string, over: Partial<Parameters<typeof startEngine>[0]> = {}): Promise<Engine> {
+  const { manifest } = openPackage(dir)
+  const engine = startEngine({
+    modelDir: dir,
+    manifest,
+    threads: 1,
+    maxSequences: 2,
+    maxQueued: 2,
+    restart: true,
+    ...over,
+  })
+  t.teardown(() => engine.close())
+  await engine.ready()
+  return engine
+}
+
+const request = (id: string, over: Partial<GenerateRequest> = {}): GenerateRequest => ({
+  id,
+  input: { ids: prompt },
+  sampling: greedy,
+  policy: 'exact',
+  level: null,
+  maxJoules: null,
+  ...over,
+})
+const never = new AbortController().signal
+
+t.test('the engine process answers, alone and together, the same', async (t) => {
+  const steps: number[] = []
+  const engine = await engineFor(t, tinyPackage(t), { onStep: (step) => steps.push(step.tokens) })
+  const alone = await collect(engine.generate(request('a'), never))
+  t.equal(alone.done.finishReason, 'length')
+  t.equal(alone.done.completionTokens, 8)
+  t.same(alone.done.levels, { 2: 8 })
+  t.equal(
+    steps.reduce((a, b) => a + b),
+    prompt.length + 7,
+    'each prompt token once, each answer token but the last once',
+  )
+  const together = await Promise.all(['b', 'c', 'd'].map((id) => collect(engine.generate(request(id), never))))
+  for (const { ids } of together) t.same(ids, alone.ids)
+  const low = await collect(engine.generate(request('e', { level: 0 }), never))
+  t.same(low.done.levels, { 0: 7, 2: 1 }, 'the first token comes from the prompt, which always runs at the full level')
+  t.same((await collect(engine.generate(request('f', { sampling: { ...greedy, maxTokens: 0 } }), never))).ids, [])
+})
+
+t.test('bad requests fail alone and clearly', async (t) => {
+  const engine = await engineFor(t, tinyPackage(t))
+  const refused = async (over: Partial<GenerateRequest>, code: string) =>
+    t.rejects(collect(engine.generate(request(code, over), never)), { code })
+  await refused({ input: { ids: Array.from({ length: 96 }, () => 5) } }, 'context_length_exceeded')
+  await refused({ level: 7 }, 'level_unknown')
+  await refused({ input: { ids: [1, 99_999] } }, 'bad_request')
+  const limits = ['a', 'b', 'c', 'd', 'e'].map((id) => collect(engine.generate(request(id), never)))
+  const outcomes = await Promise.allSettled(limits)
+  t.ok(
+    outcomes.some((o) => o.status === 'rejected' && o.reason.code === 'queue_full'),
+    'the queue has a bound',
+  )
+  t.equal((await collect(engine.generate(request('after'), never))).done.finishReason, 'length')
+})
+
+t.test('a cancelled request frees its place at once', async (t) => {
+  const engine = await engineFor(t, tinyPackage(t), { maxSequences: 1 })
+  engine.setPace({ decodeSeconds: [10, 10, 10], decodeSecondsPerContextToken: 0, prefillSecondsPerToken: 0 })
+  const abort = new AbortController()
+  const slow = (async () => {
+    for await (const answer of engine.generate(request('slow'), abort.signal)) {
+      if (answer.type === 'token') abort.abort()
+      if (answer.type === 'done') return answer
+    }
+    return undefined
+  })()
+  const waiting = collect(engine.generate(request('waiting', { sampling: { ...greedy, maxTokens: 1 } }), never))
+  t.equal((await slow)?.finishReason, 'cancelled')
+  t.equal((await waiting).done.finishReason, 'length', 'the one behind it did not wait for the ten seconds')
+})
+
+t.test('a killed engine ends its answers with an error and comes back', async (t) => {
+  const engine = await engineFor(t, tinyPackage(t))
+  engine.setPace({ decodeSeconds: [0.05, 0.05, 0.05], decodeSecondsPerContextToken: 0, prefillSecondsPerToken: 0 })
+  const { pid } = engine.status()
+  const lost = (async () => {
+    for await (const answer of engine.generate(request('lost'), never)) {
+      if (answer.type === 'token') process.kill(Number(pid), 'SIGKILL')
+    }
+  })()
+  await t.rejects(lost, { code: 'engine_lost', message: /SIGKILL/ })
+  await engine.ready()
+  t.not(engine.status().pid, pid)
+  t.equal(engine.status().restarts, 1)
+  t.equal((await collect(engine.generate(request('again'), never))).done.completionTokens, 8)
+})
+
+t.test('a package that cannot be loaded is a clear failure, not a loop', async (t) => {
+  const dir = tinyPackage(t)
+  const { manifest } = openPackage(dir)
+  const engine = startEngine({
+    modelDir: '/nowhere',
+    manifest,
+    threads: 1,
+    maxSequences: 1,
+    maxQueued: 1,
+    restart: true,
+  })
+  await t.rejects(engine.ready(), { code: 'package_missing' })
+  t.equal(engine.status().state, 'failed')
+  await engine.close()
+})
+
+t.test('stories260k: a real trained model, token for token', { skip: withoutShared }, async (t) => {
+  const reference = JSON.parse(readFileSync(join(storiesDir, 'reference.json'), 'utf8'))
+  const root = t.testdir({})
+  const load = (form: Quantisation) => {
+    importModel({ source: storiesDir, out: join(root, form), quantisation: form, block: 128, levels: 4 })
+    return engineFor(t, join(root, form))
+  }
+  const float = await load('none')
+  for (const { prompt, prompt_ids, ids, text } of reference.greedy) {
+    const sampling = { ...greedy, maxTokens: ids.length }
+    const answer = await collect(float.generate(request(prompt, { input: { prompt }, sampling }), never))
+    t.same(answer.done.promptIds, prompt_ids)
+    t.same(answer.ids, ids)
+    t.equal(prompt + answer.text, text)
+  }
+  for (const [engine, tolerance] of [
+    [float, 0.001],
+    [await load('int8'), 0.02],
+  ] as const) {
+    for (const { text, mean_nll } of reference.nll) {
+      const { meanNll } = await engine.score(text, null)
+      t.ok(Math.abs(meanNll - mean_nll) < tolerance, `${meanNll} against ${mean_nll}`)
+    }
+  }
+})

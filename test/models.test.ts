@@ -1,0 +1,185 @@
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import t, { type Test } from 'tap'
+import { importModel } from '../src/models/import.ts'
+import { cutLevels, orderByNorm } from '../src/models/levels.ts'
+import { decodeModel, type Graph } from '../src/models/onnx/proto.ts'
+import { listPackages, openPackage, verifyPackage } from '../src/models/package.ts'
+import { dequantise, quantise } from '../src/models/quantise.ts'
+import { halfToFloat } from '../src/models/source/safetensors.ts'
+import { tinyConfig, tinyWeights, writeCheckpoint } from './support/tiny-llama.ts'
+
+fc.configureGlobal({ seed: 20261123 })
+
+const importTiny = (t: Test, quantisation: 'int4' | 'int8' | 'none', levels = 3): string => {
+  const root = t.testdir({})
+  const source = writeCheckpoint(join(root, 'hf'), tinyConfig, tinyWeights(tinyConfig, 1), 2)
+  importModel({ source, out: join(root, 'tiny'), quantisation, block: 128, levels })
+  return join(root, 'tiny')
+}
+
+t.test('half precision is read as IEEE 754 says', async (t) => {
+  const known: [number, number][] = [
+    [0x3c00, 1],
+    [0xc000, -2],
+    [0x0001, 2 ** -24],
+    [0x7bff, 65504],
+    [0x0000, 0],
+    [0x3555, 0.333251953125],
+  ]
+  for (const [half, value] of known) t.equal(halfToFloat(half), value)
+  t.equal(halfToFloat(0x7c00), Number.POSITIVE_INFINITY)
+  t.ok(Number.isNaN(halfToFloat(0x7e00)))
+})
+
+t.test(
+  'rounding: the error of a weight is at most half a step of its block, or the searched scale was better',
+  async (t) => {
+    const matrix = fc.tuple(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 70 })).chain(([rows, columns]) =>
+      fc.tuple(
+        fc.constant(rows),
+        fc.constant(columns),
+        fc.array(fc.float({ min: -8, max: 8, noNaN: true }), {
+          minLength: rows * columns,
+          maxLength: rows * columns,
+        }),
+      ),
+    )
+    fc.assert(
+      fc.property(matrix, fc.constantFrom(4 as const, 8 as const), ([rows, columns, values], bits) => {
+        const weights = Float32Array.from(values)
+        const back = dequantise(quantise(weights, rows, columns, bits, 32))
+        for (let row = 0; row < rows; row++) {
+          for (let b = 0; b < columns; b += 32) {
+            const range = Array.from({ length: Math.min(32, columns - b) }, (_, i) => row * columns + b + i)
+            const largest = Math.max(...range.map((i) => Math.abs(weights[i])))
+            const squares = range.reduce((sum, i) => sum + (weights[i] - back[i]) ** 2, 0)
+            // The plain covering scale errs by half a step per weight, by one for the one that loses the sign race.
+            const step = largest / 2 ** (bits - 1)
+            if (squares > range.length * step ** 2 + 1e-9) return false
+          }
+        }
+        return true
+      }),
+      { numRuns: 200 },
+    )
+    t.pass('200 matrices')
+  },
+)
+
+t.test('levels are whole chunks, nested, and end with everything', async (t) => {
+  t.same(cutLevels(384, 4), { chunkChannels: 32, widths: [96, 192, 288, 384] })
+  t.same(cutLevels(172, 4).widths.at(-1), 172)
+  t.same(cutLevels(11008, 4).chunkChannels, 128)
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 20_000 }), fc.integer({ min: 1, max: 8 }), (ffn, levels) => {
+      const { widths, chunkChannels } = cutLevels(ffn, levels)
+      return (
+        widths.every((w, i) => w > (widths[i - 1] ?? 0) && (w === ffn || w % chunkChannels === 0)) &&
+        widths.at(-1) === ffn
+      )
+    }),
+  )
+})
+
+t.test('channels are ordered by their weight norm', async (t) => {
+  const gate = Float32Array.of(1, 0, 5, 0, 2, 0)
+  const up = Float32Array.of(0, 0, 0, 0, 0, 9)
+  const down = Float32Array.of(0, 0, 0, 0, 0, 0)
+  t.same([...orderByNorm(gate, up, down, 3)], [2, 1, 0])
+})
+
+t.test('the graph has flat gates only: no If inside an If', async (t) => {
+  const dir = importTiny(t, 'int4')
+  const { graph } = decodeModel(readFileSync(join(dir, 'model.onnx')))
+  const gates = graph.node.filter((n) => n.opType === 'If')
+  t.equal(gates.length, tinyConfig.layers * 2, 'one per layer and level above the smallest')
+  for (const gate of gates) {
+    for (const { g } of gate.attribute) {
+      t.notOk(
+        (g as Graph).node.some((n) => n.opType === 'If'),
+        `${gate.name} holds no gate`,
+      )
+      t.equal((g as Graph).initializer?.length ?? 0, 0, `${gate.name} owns no weights: one copy serves all levels`)
+    }
+  }
+})
+
+t.test('a package tells the truth about itself', async (t) => {
+  const dir = importTiny(t, 'int8')
+  const { manifest, id, bytes } = verifyPackage(dir)
+  t.equal(id, 'tiny')
+  t.ok(bytes > manifest.files['model.onnx.data'].bytes)
+  t.same(manifest.levels.map((l) => l.share).at(-1), 1)
+  t.equal(manifest.levels.at(-1)?.loss, 0)
+  t.ok(
+    manifest.levels.slice(0, -1).every((l) => l.loss === null),
+    'losses nobody measured are null',
+  )
+  const total = [...tinyWeights(tinyConfig, 1).values()].reduce((sum, { data }) => sum + data.length, 0)
+  t.equal(manifest.shape.parameters, total)
+})
+
+t.test('importing twice never overwrites, and leaves nothing half-written', async (t) => {
+  const dir = importTiny(t, 'none')
+  const source = join(dir, '..', 'hf')
+  t.throws(() => importModel({ source, out: dir, quantisation: 'none', block: 32, levels: 1 }), {
+    code: 'output_exists',
+  })
+  truncateSync(join(source, 'model-1.safetensors'), 2000)
+  t.throws(() => importModel({ source, out: join(dir, '..', 'other'), quantisation: 'none', block: 32, levels: 1 }), {
+    code: 'import_damaged',
+  })
+  t.same(
+    listPackages(join(dir, '..')).map((p) => p.id),
+    ['tiny'],
+  )
+})
+
+t.test('what cannot be computed rightly is refused with a sentence', async (t) => {
+  const root = t.testdir({})
+  const source = writeCheckpoint(join(root, 'hf'), tinyConfig, tinyWeights(tinyConfig, 1))
+  const config = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8'))
+  const cases: [object, RegExp][] = [
+    [{ ...config, model_type: 'mistral' }, /model_type is "mistral"/],
+    [{ ...config, rope_scaling: { type: 'linear' } }, /rope_scaling/],
+    [{ ...config, hidden_act: 'gelu' }, /silu/],
+    [{ ...config, attention_bias: true }, /attention_bias/],
+    [{ ...config, hidden_size: 'wide' }, /hidden_size/],
+    [{ ...config, vocab_size: 301 }, /301/],
+  ]
+  for (const [changed, message] of cases) {
+    writeFileSync(join(source, 'config.json'), JSON.stringify(changed))
+    t.throws(() => importModel({ source, out: join(root, 'out'), quantisation: 'none', block: 32, levels: 1 }), {
+      message,
+    })
+  }
+  writeFileSync(join(source, 'config.json'), '{"model_type":')
+  t.throws(() => importModel({ source, out: join(root, 'out'), quantisation: 'none', block: 32, levels: 1 }), {
+    code: 'import_damaged',
+  })
+  t.throws(() => importModel({ source: root, out: join(root, 'out'), quantisation: 'none', block: 32, levels: 1 }), {
+    code: 'import_unsupported',
+  })
+})
+
+t.test('damage to a package is named', async (t) => {
+  t.throws(() => openPackage('/nowhere/at/all'), { code: 'package_missing' })
+  const dir = importTiny(t, 'int4')
+  const data = join(dir, 'model.onnx.data')
+  const bytes = readFileSync(data)
+  bytes[1000] ^= 1
+  writeFileSync(data, bytes)
+  t.throws(() => verifyPackage(dir), { code: 'package_damaged', message: /model.onnx.data.*hash/ })
+  truncateSync(data, 100)
+  t.throws(() => openPackage(dir), { code: 'package_damaged', message: /100 bytes/ })
+  const manifest = JSON.parse(readFileSync(join(dir, 'deapd-model.json'), 'utf8'))
+  writeFileSync(
+    join(dir, 'deapd-model.json'),
+    JSON.stringify({ ...manifest, files: { '../x': { sha256: '', bytes: 0 } } }),
+  )
+  t.throws(() => openPackage(dir), { code: 'package_invalid', message: /not plain/ })
+  writeFileSync(join(dir, 'deapd-model.json'), '{')
+  t.throws(() => openPackage(dir), { code: 'package_invalid' })
+})
