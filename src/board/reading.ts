@@ -24,5 +24,10 @@ export function totalPower(
     return { totalWatts: null, totalWattsReason: `no reading of ${missing.join(', ')}`, totalRule: board.total.name }
   }
   const totalWatts = board.total.rails.reduce((sum, label) => sum + railWatts[label], 0)
+  // A board that runs this code draws power: zero on every rail is a sensor without rights or power, not a reading.
+  if (totalWatts <= 0) {
+    const totalWattsReason = `${board.total.rails.join(', ')} ${board.total.rails.length > 1 ? 'read' : 'reads'} 0 W`
+    return { totalWatts: null, totalWattsReason, totalRule: board.total.name }
+  }
   return { totalWatts, totalWattsReason: null, totalRule: board.total.name }
 }

@@ -28,6 +28,11 @@ export interface Rail {
   /** Nominal volts of the rail and watts of one sensor step. */
   readonly volts: number
   readonly stepWatts: number
+  /** Idle watts of this rail, and its part (0..1) of the GPU, engine-busy and DRAM watts of the power model. */
+  readonly idleWatts: number
+  readonly gpuPart: number
+  readonly busyPart: number
+  readonly dramPart: number
 }
 
 /** How the module's power follows from its rails. The name is shown beside every total. */
@@ -49,7 +54,7 @@ export interface PowerModel {
   readonly voltSlope: number
   readonly decodeActivity: number
   readonly prefillActivity: number
-  /** Extra CPU watts while the engine runs. */
+  /** Extra watts of CPU and 5 V rail while the engine runs, whatever the GPU clock. */
   readonly cpuBusyWatts: number
   readonly dramJoulesPerByte: number
   /** Bytes per second per SM per GHz that the cores can take in. */

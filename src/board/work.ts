@@ -8,7 +8,36 @@ export interface Work {
   readonly flops: number
 }
 
+/** What one token of a model costs: the model's own figures, or those of the model it stands for on the twin. */
+export interface ModelCost {
+  /** Weight bytes read per decoded token at each level, ascending; the last is the full network. */
+  readonly weightBytes: readonly number[]
+  readonly kvBytesPerContextToken: number
+  /** Floating-point operations per token of the full network. */
+  readonly flopsPerToken: number
+}
+
 const giga = 1e9
+
+/** The work of one engine step. Prefill always runs the full network, so that the cache has no holes at any level. */
+export function stepWork(
+  cost: ModelCost,
+  step: {
+    readonly phase: 'prefill' | 'decode'
+    readonly level: number
+    readonly tokens: number
+    readonly contextTokens: number
+  },
+): Work {
+  const full = cost.weightBytes.length - 1
+  const level = step.phase === 'prefill' ? full : Math.min(full, Math.max(0, step.level))
+  const share = cost.weightBytes[level] / cost.weightBytes[full]
+  return {
+    phase: step.phase,
+    bytes: cost.weightBytes[level] + cost.kvBytesPerContextToken * (step.contextTokens + step.tokens),
+    flops: cost.flopsPerToken * share * step.tokens,
+  }
+}
 
 /** GPU core volts over the volts at the knee: flat below it, rising linearly above (hardware.md §4.5). */
 export function relativeVolts(model: PowerModel, gpuHz: number): number {
@@ -17,17 +46,34 @@ export function relativeVolts(model: PowerModel, gpuHz: number): number {
 
 /** Seconds the work takes at this GPU clock. */
 export function workSeconds(model: PowerModel, gpuHz: number, work: Work): number {
-  const smGhz = (model.smCount * gpuHz) / giga
-  const p = model.rooflinePower
-  const memory =
-    ((work.bytes / (model.coreBytesPerSmGhz * smGhz)) ** p + (work.bytes / model.memoryBytesPerSecond) ** p) ** (1 / p)
-  const compute = work.flops / (model.flopsPerSmGhz * smGhz * model.prefillEfficiency)
-  return Math.max(memory, compute)
+  return Math.max(memorySeconds(model, gpuHz, work), computeSeconds(model, gpuHz, work))
+}
+
+/**
+ * Watts of the GPU above idle while such work runs. A prefill too short to fill the arithmetic units is bound by memory
+ * like decode, so its activity lies between the two in proportion.
+ */
+export function gpuWatts(model: PowerModel, gpuHz: number, work: Work): number {
+  const filled = Math.min(1, computeSeconds(model, gpuHz, work) / memorySeconds(model, gpuHz, work))
+  const activity =
+    work.phase === 'prefill'
+      ? model.decodeActivity + (model.prefillActivity - model.decodeActivity) * filled
+      : model.decodeActivity
+  return model.wattsPerSmGhz * model.smCount * (gpuHz / giga) * relativeVolts(model, gpuHz) ** 2 * activity
 }
 
 /** Watts above idle while such work runs at this GPU clock. */
 export function workWatts(model: PowerModel, gpuHz: number, work: Work): number {
-  const activity = work.phase === 'prefill' ? model.prefillActivity : model.decodeActivity
-  const gpu = model.wattsPerSmGhz * model.smCount * (gpuHz / giga) * relativeVolts(model, gpuHz) ** 2 * activity
-  return gpu + model.cpuBusyWatts + (model.dramJoulesPerByte * work.bytes) / workSeconds(model, gpuHz, work)
+  const dram = (model.dramJoulesPerByte * work.bytes) / workSeconds(model, gpuHz, work)
+  return gpuWatts(model, gpuHz, work) + model.cpuBusyWatts + dram
+}
+
+function memorySeconds(model: PowerModel, gpuHz: number, work: Work): number {
+  const p = model.rooflinePower
+  const cores = work.bytes / (model.coreBytesPerSmGhz * ((model.smCount * gpuHz) / giga))
+  return (cores ** p + (work.bytes / model.memoryBytesPerSecond) ** p) ** (1 / p)
+}
+
+function computeSeconds(model: PowerModel, gpuHz: number, work: Work): number {
+  return work.flops / (model.flopsPerSmGhz * ((model.smCount * gpuHz) / giga) * model.prefillEfficiency)
 }

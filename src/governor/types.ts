@@ -12,6 +12,8 @@ export interface Ladder {
 export interface Limits {
   readonly budgetWatts: number
   readonly throttleCelsius: number
+  /** Readings older than this are not steered by (PowerSource.staleAfterMs). */
+  readonly staleAfterMs: number
 }
 
 /** Everything one step may look at. Times are monotonic milliseconds passed in; nothing is read from a clock. */
@@ -60,6 +62,12 @@ export interface Decision {
   readonly capLevel: number
   /** Level for requests that allow any (`eco`). */
   readonly ecoLevel: number
+  /**
+   * Part of the time (0..1] in which the engine may be busy: 1 unless the lowest clock is still too much. A smaller level
+   * makes steps shorter, not weaker, so below the lowest clock only pauses between steps save watts; the cap level falls
+   * with them so that the pace of tokens holds.
+   */
+  readonly duty: number
   readonly reason: Reason
   /** One sentence with the figures, for the page and the log. */
   readonly explanation: string
@@ -70,8 +78,20 @@ export interface GovernorState {
   readonly decision: Decision
   /** Measured over predicted watts, low-passed: the online correction of the power model. */
   readonly correction: number
+  /** When the GPU cap last changed, and when it was last raised in steps. */
   readonly changedAtMs: number
   readonly raisedAtMs: number
+  /** When the cap level last changed. */
+  readonly levelAtMs: number
+  /** When a request was last active or queued. */
+  readonly busyAtMs: number
+  /** True while nothing runs and the sensors are sound: the cap may then go straight to the feasible point. */
+  readonly idle: boolean
   readonly budgetWatts: number
   readonly overSinceMs: number | null
+  /** A cap that turned out too high: not tried again before `untilMs`; `holdMs` doubles when it fails again. */
+  readonly barred: { readonly hz: number; readonly untilMs: number; readonly holdMs: number } | null
+  /** Highest cap the temperature allows, and when that last moved. */
+  readonly thermalHz: number
+  readonly thermalAtMs: number
 }

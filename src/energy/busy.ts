@@ -1,0 +1,41 @@
+import type { Share } from './ledger.ts'
+
+/** A piece of engine work in time, and its weight in the bill: bytes moved, or modelled joules. */
+export interface TimedWork {
+  readonly requestId: string
+  readonly phase: 'prefill' | 'decode'
+  /** Monotonic milliseconds. */
+  readonly startedAtMs: number
+  readonly seconds: number
+  readonly weight: number
+}
+
+export interface Busy {
+  readonly prefillSeconds: number
+  readonly decodeSeconds: number
+  readonly shares: readonly Share[]
+}
+
+/** The part of the works that lies in an interval: steps are longer or shorter than ticks and straddle them. */
+export function busyBetween(works: readonly TimedWork[], fromMs: number, toMs: number): Busy {
+  const shares = new Map<string, Share>()
+  const seconds = { prefill: 0, decode: 0 }
+  for (const work of works) {
+    const endMs = work.startedAtMs + work.seconds * 1000
+    const overlap = (Math.min(endMs, toMs) - Math.max(work.startedAtMs, fromMs)) / 1000
+    if (!(overlap > 0)) continue
+    seconds[work.phase] += overlap
+    const before = shares.get(work.requestId)
+    shares.set(work.requestId, {
+      requestId: work.requestId,
+      seconds: (before?.seconds ?? 0) + overlap,
+      weight: (before?.weight ?? 0) + (work.weight * overlap) / work.seconds,
+    })
+  }
+  return { prefillSeconds: seconds.prefill, decodeSeconds: seconds.decode, shares: [...shares.values()] }
+}
+
+/** The works that reach beyond this time: what to keep for the next interval. */
+export function worksAfter<T extends TimedWork>(works: readonly T[], atMs: number): readonly T[] {
+  return works.filter((work) => work.startedAtMs + work.seconds * 1000 > atMs)
+}

@@ -1,0 +1,44 @@
+import type { Reason } from './types.ts'
+
+/** The figures an explanation may use. */
+export interface Figures {
+  readonly budgetWatts: number
+  readonly fromHz: number
+  readonly toHz: number
+  readonly predictedWatts: number
+  readonly measuredWatts: number | null
+  readonly tjCelsius: number | null
+  readonly throttleCelsius: number
+  readonly readingAgeMs: number | null
+  readonly duty: number
+  readonly capLevel: number
+  readonly fullLevel: number
+}
+
+/** One row per reason: the sentence shown on the page and in the log. */
+export const reasons = {
+  start: (f) => `started at the lowest GPU cap, ${mhz(f.toHz)} MHz`,
+  idle: (f) => `no request: ${cap(f)}, about ${watts(f.predictedWatts)}`,
+  within_budget: (f) => `${budget(f)}: ${cap(f)}, predicted ${watts(f.predictedWatts)}`,
+  over_budget: (f) =>
+    `${budget(f)}: measured ${watts(f.measuredWatts)}, ${cap(f)}, predicted ${watts(f.predictedWatts)}`,
+  predicted_over_budget: (f) => `${budget(f)}: ${cap(f)}, predicted ${watts(f.predictedWatts)}`,
+  budget_changed: (f) => `new ${budget(f)}: ${cap(f)}, predicted ${watts(f.predictedWatts)}`,
+  recovering: (f) => `${budget(f)} leaves room: ${cap(f)}, predicted ${watts(f.predictedWatts)}`,
+  dwell: (f) =>
+    `${budget(f)} leaves room: ${cap(f)} until the dwell time is over, predicted ${watts(f.predictedWatts)}`,
+  brown_out: (f) =>
+    `${budget(f)} cannot be met by the clock alone: ${cap(f)}, level at most ${f.capLevel} of ${f.fullLevel}, ` +
+    `engine busy ${Math.round(100 * f.duty)} % of the time, predicted ${watts(f.predictedWatts)}`,
+  telemetry_missing: (f) => `power is unknown: ${cap(f)}, the safest point`,
+  telemetry_stale: (f) =>
+    `the last power reading is ${Math.round(f.readingAgeMs ?? 0)} ms old: ${cap(f)}, the safest point`,
+  thermal: (f) =>
+    `${(f.tjCelsius ?? Number.NaN).toFixed(1)} °C is close to throttling at ${f.throttleCelsius} °C: ${cap(f)}`,
+} as const satisfies Record<Reason, (figures: Figures) => string>
+
+const mhz = (hz: number): string => String(Math.floor(hz / 1e6))
+const watts = (value: number | null): string => (value === null ? 'unknown' : `${value.toFixed(1)} W`)
+const budget = (f: Figures): string => `${watts(f.budgetWatts)} budget`
+const cap = (f: Figures): string =>
+  f.fromHz === f.toHz ? `GPU cap stays at ${mhz(f.toHz)} MHz` : `GPU cap ${mhz(f.fromHz)} → ${mhz(f.toHz)} MHz`

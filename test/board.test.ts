@@ -1,0 +1,107 @@
+import t from 'tap'
+import { boards, findBoard } from '../src/board/boards/index.ts'
+import { detectBoard } from '../src/board/detect.ts'
+import { totalPower } from '../src/board/reading.ts'
+import { relativeVolts, stepWork, type Work, workSeconds, workWatts } from '../src/board/work.ts'
+
+const decode7b: Work = { phase: 'decode', bytes: 3.4e9, flops: 13.2e9 }
+const prefill7b: Work = { phase: 'prefill', bytes: 3.4e9, flops: 128 * 13.2e9 }
+
+t.test('every row is complete and consistent', async (t) => {
+  t.equal(new Set(boards.map((board) => board.id)).size, boards.length, 'ids are unique')
+  const parts = boards.flatMap((board) => board.partNumbers)
+  t.equal(new Set(parts).size, parts.length, 'a part number means one board')
+  for (const board of boards) {
+    const labels = board.rails.map((rail) => rail.label)
+    t.ok(
+      board.total.rails.every((label) => labels.includes(label)),
+      `${board.id}: the total is made of its rails`,
+    )
+    t.notOk(
+      board.total.rails.some((label) => label.startsWith('VDDQ')),
+      `${board.id}: DRAM is not counted twice`,
+    )
+    t.strictSame(
+      board.gpu.pointsHz,
+      [...board.gpu.pointsHz].sort((a, b) => a - b),
+      `${board.id}: points ascend`,
+    )
+    t.ok(board.budget.minWatts < board.budget.defaultWatts && board.budget.defaultWatts <= board.budget.maxWatts)
+    t.ok(board.budget.minWatts > board.model.idleWatts, `${board.id}: the least budget is above idle`)
+    const counted = board.rails.filter((rail) => board.total.rails.includes(rail.label))
+    const sum = (part: 'idleWatts' | 'gpuPart' | 'busyPart' | 'dramPart') =>
+      counted.reduce((total, rail) => total + rail[part], 0)
+    t.ok(Math.abs(sum('idleWatts') - board.model.idleWatts) < 1e-9, `${board.id}: idle watts of the rails add up`)
+    for (const part of ['gpuPart', 'busyPart', 'dramPart'] as const) {
+      t.ok(Math.abs(sum(part) - 1) < 1e-9, `${board.id}: ${part} adds up to 1`)
+    }
+    t.equal(findBoard(board.id), board)
+  }
+  t.throws(() => findBoard('toaster'), { code: 'board_unknown' })
+})
+
+t.test('the power model of the AGX Orin 64GB gives published figures', async (t) => {
+  const { model, gpu } = findBoard('agx-orin-64gb')
+  const seconds = workSeconds(model, 1_300_500_000, decode7b)
+  // TinyChat 25.9 ms, MLC 21.3 ms on this board (deap.md §7); TRT-LLM 8B int4 46.5 W (hardware.md §4.3).
+  t.ok(seconds > 0.022 && seconds < 0.026, `a decoded token takes ${seconds} s`)
+  const total = model.idleWatts + workWatts(model, 1_300_500_000, decode7b)
+  t.ok(total > 44 && total < 50, `decode draws ${total} W`)
+  const prefill = model.idleWatts + workWatts(model, 1_300_500_000, prefill7b)
+  t.ok(prefill > 50, `a prefill burst draws ${prefill} W: 50 W binds`)
+  const within = gpu.pointsHz.filter((hz) => model.idleWatts + workWatts(model, hz, decode7b) <= 32)
+  t.ok(within.length > 1, '32 W is reached by the clock alone')
+  for (const work of [decode7b, prefill7b]) {
+    const watts = gpu.pointsHz.map((hz) => workWatts(model, hz, work))
+    t.strictSame(
+      watts,
+      [...watts].sort((a, b) => a - b),
+      `${work.phase} watts rise with the clock`,
+    )
+  }
+  t.equal(relativeVolts(model, 300e6), 1)
+  t.ok(Math.abs(relativeVolts(model, 1300e6) - 1.35) < 0.001)
+})
+
+t.test('the Orin Nano row reproduces its measured decode point', async (t) => {
+  // llama.cpp Llama-3.1-8B Q4_K_M at 612 MHz: 7.72 tokens/s, 13.68 W with locked clocks, idle 5.24 W (hardware.md §4.2).
+  const { model } = findBoard('orin-nano-8gb')
+  const work: Work = { phase: 'decode', bytes: 4.69e9, flops: 16e9 }
+  t.ok(Math.abs(1 / workSeconds(model, 612e6, work) / 7.72 - 1) < 0.05)
+  t.ok(Math.abs((5.24 + workWatts(model, 612e6, work)) / 13.68 - 1) < 0.1)
+})
+
+t.test('work of a step', async (t) => {
+  const cost = { weightBytes: [4, 10], kvBytesPerContextToken: 1, flopsPerToken: 100 }
+  const step = { level: 0, tokens: 1, contextTokens: 5 }
+  t.strictSame(stepWork(cost, { ...step, phase: 'decode' }), { phase: 'decode', bytes: 10, flops: 40 })
+  t.strictSame(stepWork(cost, { ...step, phase: 'prefill' }), { phase: 'prefill', bytes: 16, flops: 100 })
+  t.equal(stepWork(cost, { ...step, phase: 'decode', level: 9 }).bytes, 16, 'an unknown level is the full network')
+})
+
+t.test('a total with a missing rail is unknown, and so is zero on every rail', async (t) => {
+  const board = findBoard('agx-orin-64gb')
+  const rails = { VDD_GPU_SOC: 5, VDD_CPU_CV: 0, VIN_SYS_5V0: 4, VDDQ_VDD2_1V8AO: 1 }
+  t.same(totalPower(board, rails), { totalWatts: 9, totalWattsReason: null, totalRule: 'sum3' })
+  t.match(totalPower(board, { VDD_CPU_CV: 1 }), {
+    totalWatts: null,
+    totalWattsReason: 'no reading of VDD_GPU_SOC, VIN_SYS_5V0',
+  })
+  t.match(totalPower(board, { VDD_GPU_SOC: 0, VDD_CPU_CV: 0, VIN_SYS_5V0: 0 }), { totalWatts: null })
+})
+
+t.test('detection by part number', async (t) => {
+  for (const board of boards) {
+    for (const part of board.partNumbers) {
+      const { board: found, why } = detectBoard(`nvidia,p3737-0000+${part}\0nvidia,${part}\0nvidia,tegra234\0`, 'X\0')
+      t.equal(found?.id, board.id)
+      t.match(why, part)
+    }
+  }
+  t.match(detectBoard('nvidia,p9999-0001\0nvidia,tegra264\0', 'Jetson Next\0'), {
+    board: undefined,
+    why: 'Jetson Next (nvidia,p9999-0001) is a Jetson that deapd does not know yet',
+  })
+  t.match(detectBoard('raspberrypi,5-model-b\0', 'Raspberry Pi 5'), { board: undefined, why: /not a Jetson/ })
+  t.match(detectBoard(undefined, undefined), { board: undefined, why: 'there is no device tree' })
+})

@@ -1,0 +1,226 @@
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import t, { type Test } from 'tap'
+import { findBoard } from '../src/board/boards/index.ts'
+import { discoverPower } from '../src/power/discover.ts'
+import { createHwmonSource } from '../src/power/hwmon.ts'
+import type { PowerSource } from '../src/power/source.ts'
+import { createTegrastatsSource } from '../src/power/tegrastats.ts'
+import { parseTegrastats } from '../src/power/tegrastats-parse.ts'
+import { createTwin } from '../src/twin/board.ts'
+
+const agx = findBoard('agx-orin-64gb')
+const now = (): number => Number(process.hrtime.bigint()) / 1e6
+
+/** A tree as an AGX Orin on R36 has it: values of the corpus line agx-orin-64gb-r36-nosudo, hwmon numbers out of order. */
+const recorded = {
+  sys: {
+    class: {
+      hwmon: {
+        hwmon0: { name: 'pwmfan\n' },
+        hwmon4: {
+          name: 'ina3221\n',
+          in1_label: 'VDD_GPU_SOC\n',
+          in1_input: '19760\n',
+          curr1_input: '250\n',
+          in2_label: 'VDD_CPU_CV\n',
+          in2_input: '19760\n',
+          curr2_input: '50\n',
+          in3_label: 'VIN_SYS_5V0\n',
+          in3_input: '5048\n',
+          curr3_input: '880\n',
+          in7_label: 'sum of shunt voltages\n',
+        },
+        hwmon3: {
+          name: 'ina3221\n',
+          in1_label: 'NC\n',
+          in2_label: 'VDDQ_VDD2_1V8AO\n',
+          in2_input: '5048\n',
+          curr2_input: '216\n',
+          in3_label: 'NC\n',
+        },
+      },
+      thermal: {
+        thermal_zone0: { type: 'cpu-thermal\n', temp: '42000\n' },
+        thermal_zone1: { type: 'gpu-thermal\n', temp: '-256000\n' },
+        thermal_zone2: { type: 'cv0-thermal\n' },
+        thermal_zone8: { type: 'tj-thermal\n', temp: '41900\n' },
+      },
+    },
+  },
+}
+
+/** What every source owes, whatever it reads from. */
+async function contract(t: Test, source: PowerSource, known: boolean): Promise<void> {
+  const reading = await source.read(now())
+  t.equal(reading.source, source.name)
+  t.equal(reading.totalRule, 'sum3')
+  t.ok(source.staleAfterMs >= 500)
+  t.equal(reading.totalWatts === null, reading.totalWattsReason !== null, 'a reason exactly when unknown')
+  t.equal(reading.tjCelsius === null, reading.tjCelsiusReason !== null)
+  t.equal(reading.totalWatts !== null, known)
+  if (reading.totalWatts !== null) t.ok(reading.totalWatts > 0)
+  await source.close()
+  await source.close()
+}
+
+t.test('hwmon on a recorded tree', async (t) => {
+  const root = t.testdir(recorded)
+  const reading = await createHwmonSource(agx, root).read(5)
+  t.equal(reading.atMs, 5)
+  t.ok(Math.abs((reading.totalWatts ?? 0) - (4.94 + 0.988 + 4.44224)) < 1e-9, 'three rails, without VDDQ')
+  t.strictSame(Object.keys(reading.railWatts).sort(), ['VDDQ_VDD2_1V8AO', 'VDD_CPU_CV', 'VDD_GPU_SOC', 'VIN_SYS_5V0'])
+  t.equal(reading.tjCelsius, 42, 'the hottest zone; those that are off or cannot be read are absent')
+  await contract(t, createHwmonSource(agx, root), true)
+})
+
+t.test('what is missing is unknown with its name, and comes back', async (t) => {
+  const root = t.testdir(recorded)
+  const source = createHwmonSource(agx, root)
+  await source.read(0)
+  const file = join(root, 'sys/class/hwmon/hwmon4/curr1_input')
+  for (const damage of ['', 'garbage\n', '-\n']) {
+    writeFileSync(file, damage)
+    t.match(await source.read(10), { totalWatts: null, totalWattsReason: 'no reading of VDD_GPU_SOC' })
+  }
+  rmSync(file)
+  t.match(await source.read(20), { totalWatts: null })
+  writeFileSync(file, '100\n')
+  t.type((await source.read(30)).totalWatts, 'number')
+  rmSync(join(root, 'sys'), { recursive: true })
+  t.match(await source.read(40), {
+    totalWatts: null,
+    totalWattsReason: 'no reading of VDD_GPU_SOC, VDD_CPU_CV, VIN_SYS_5V0',
+    tjCelsius: null,
+  })
+})
+
+t.test('hwmon on the tree of the twin', async (t) => {
+  const root = join(t.testdir(), 'root')
+  const twin = createTwin({ board: agx, root, now: () => 0 })
+  twin.refresh(45)
+  const reading = await createHwmonSource(agx, root).read(45)
+  t.ok(Math.abs((reading.totalWatts ?? 0) - agx.model.idleWatts) < 0.6, `${reading.totalWatts} W idle`)
+  await contract(t, createHwmonSource(agx, root), true)
+  twin.stop()
+})
+
+t.test('tegrastats: a child that is restarted when it ends and ended by its own id', async (t) => {
+  const line =
+    'RAM 2448/62840MB (lfb 2x4MB) CPU [0%@2201,off] GR3D_FREQ 0% cpu@42C tj@41C VDD_GPU_SOC 4940mW/1mW VDD_CPU_CV 988mW/1mW VIN_SYS_5V0 4442mW/1mW'
+  const dir = t.testdir({
+    'emit.mjs': `console.log(process.argv[2] + ' RUN ' + process.pid)`,
+    'broken.mjs': 'process.exit(3)',
+  })
+  const command = `${process.execPath} ${dir}/emit.mjs ${line.replaceAll(' ', '\\ ')}`
+  const source = createTegrastatsSource(agx, { command, now, backoffMs: { first: 10, most: 40 } })
+  const reading = await until(
+    () => source.read(now()),
+    (value) => value.totalWatts !== null,
+  )
+  t.ok(Math.abs((reading.totalWatts ?? 0) - 10.37) < 1e-9, 'instantaneous watts, not the averages')
+  t.equal(reading.tjCelsius, 42)
+  const again = await until(
+    () => source.read(now()),
+    (value) => value.atMs > reading.atMs,
+  )
+  t.ok(again.atMs > reading.atMs, 'a later line: the child was started again')
+  t.match(await source.read(now() + 60_000), { totalWatts: null, totalWattsReason: /ended: last line \d+ ms ago/ })
+  await contract(t, source, true)
+
+  const broken = createTegrastatsSource(agx, { command: `${process.execPath} ${dir}/broken.mjs`, now })
+  const failed = await until(
+    () => broken.read(now()),
+    (value) => /exit code 3/.test(value.totalWattsReason ?? ''),
+  )
+  t.equal(failed.totalWatts, null)
+  await contract(t, broken, false)
+  const absent = createTegrastatsSource(agx, { command: '/nowhere/tegrastats', now })
+  await until(
+    () => absent.read(now()),
+    (value) => /ENOENT|failed/.test(value.totalWattsReason ?? ''),
+  )
+  await contract(t, absent, false)
+})
+
+t.test('discovery: hwmon, else tegrastats, else blind with a reason', async (t) => {
+  const root = t.testdir(recorded)
+  t.equal((await discoverPower(agx, { root, tegrastats: 'tegrastats', now })).name, 'hwmon')
+  const empty = join(root, 'empty')
+  const tegrastats = await discoverPower(agx, { root: empty, tegrastats: '/nowhere/tegrastats', now })
+  t.equal(tegrastats.name, 'tegrastats')
+  await tegrastats.close()
+  const none = await discoverPower(agx, { root: empty, tegrastats: null, now })
+  t.match(await none.read(0), { totalWatts: null, totalWattsReason: /^no power sensor found/ })
+  await contract(t, none, false)
+})
+
+t.test('grammar: dialects', async (t) => {
+  const r36 = parseTegrastats(
+    '01-01-1970 00:00:07 RAM 10/20MB (lfb 6x512kB) SWAP 1/2MB (cached 0MB) CPU [3%@729,off] EMC_FREQ 2%@2133 GR3D_FREQ 12%@[1300,1301] NVENC   off APE 174 cpu@52.968C/60C VDD_IN 5139mW/1mW/9mW WHAT?',
+  )
+  t.match(r36, {
+    date: '01-01-1970 00:00:07',
+    railWatts: { VDD_IN: 5.139 },
+    zoneCelsius: { cpu: 52.968 },
+    gpu: { load: 0.12, hz: [1300e6, 1301e6] },
+    emc: { load: 0.02, hz: [2133e6] },
+    engines: { NVENC: null, APE: { load: null, hz: [174e6] } },
+    unknown: ['WHAT?'],
+  })
+  t.strictSame(r36.cpus, [{ load: 0.03, hz: [729e6] }, null])
+  t.match(parseTegrastats('GR3D_FREQ 62% cpu@42C').gpu, { load: 0.62 }, 'R36 measures the GPU without root')
+  t.match(parseTegrastats('EMC_FREQ 0% GR3D_FREQ 0% CPU@42C'), { gpu: { load: null }, emc: { load: null } })
+  t.match(parseTegrastats('GR3D_FREQ @[0,0,0]').gpu, { load: null, hz: [0, 0, 0] })
+  t.same(parseTegrastats('GPU 463/463 GPU@30.5C'), {
+    ...parseTegrastats(''),
+    railWatts: { GPU: 0.463 },
+    zoneCelsius: { GPU: 30.5 },
+  })
+})
+
+t.test('grammar: never throws and keeps what it does not know', async (t) => {
+  const piece = fc.oneof(
+    fc.string({ maxLength: 12 }),
+    fc.constantFrom('RAM', 'CPU [', '1%@', ']', 'mW', '/', '@', 'C', 'off', '[0,0]', ' ', '\t', '-256C', '4940mW/1mW'),
+  )
+  const property = fc.property(fc.array(piece, { maxLength: 30 }), (pieces) => {
+    const line = pieces.join('')
+    const parsed = parseTegrastats(line)
+    return (
+      Object.values(parsed.railWatts).every((watts) => watts >= 0) &&
+      parsed.unknown.every((word) => line.includes(word))
+    )
+  })
+  t.doesNotThrow(() => fc.assert(property, { seed: 11, numRuns: 2000 }))
+})
+
+const corpus = join(import.meta.dirname, '../../shared/tegrastats')
+t.test(
+  'grammar: the corpus of real lines',
+  { skip: existsSync(corpus) ? false : '../shared is not present' },
+  async (t) => {
+    let lines = 0
+    for (const name of readdirSync(corpus).filter((file) => /^[a-z].*\.txt$/.test(file))) {
+      for (const line of readFileSync(join(corpus, name), 'utf8').split('\n')) {
+        if (line.trim() === '') continue
+        lines += 1
+        const parsed = parseTegrastats(line)
+        t.strictSame(parsed.unknown, [], `${name}: nothing left over`)
+        t.ok(parsed.cpus.length > 0 && 'RAM' in parsed.memory, name)
+        t.equal(Object.keys(parsed.railWatts).length === 0, name.includes('norails'), `${name}: rails`)
+      }
+    }
+    t.equal(lines, 124)
+  },
+)
+
+async function until<T>(read: () => Promise<T>, done: (value: T) => boolean): Promise<T> {
+  for (;;) {
+    const value = await read()
+    if (done(value)) return value
+    await sleep(5)
+  }
+}

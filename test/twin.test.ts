@@ -1,0 +1,264 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import t from 'tap'
+import { boards, findBoard } from '../src/board/boards/index.ts'
+import { detectBoard } from '../src/board/detect.ts'
+import { stepWork, type Work, workSeconds, workWatts } from '../src/board/work.ts'
+import { openClocks } from '../src/clocks/capped.ts'
+import { busyBetween, type TimedWork, worksAfter } from '../src/energy/busy.ts'
+import { initialState } from '../src/governor/initial.ts'
+import { step } from '../src/governor/step.ts'
+import { createHwmonSource } from '../src/power/hwmon.ts'
+import { asIfCost, paceOf } from '../src/twin/as-if.ts'
+import { createTwin } from '../src/twin/board.ts'
+import { addPlantStep, advance, initialPlant, total } from '../src/twin/plant.ts'
+import { energyBetween } from '../src/twin/since.ts'
+
+const board = findBoard('agx-orin-64gb')
+const { model } = board
+const top = board.gpu.pointsHz[board.gpu.pointsHz.length - 1]
+const decode: Work = { phase: 'decode', bytes: 3.407e9, flops: 13.2e9 }
+
+t.test('energy is exact however the time is cut and whenever steps are reported', async (t) => {
+  const steps = fc.array(
+    fc.record({
+      requestId: fc.constantFrom('a', 'b'),
+      startedAtMs: fc.integer({ min: 0, max: 2000 }),
+      seconds: fc.double({ min: 0.001, max: 1, noNaN: true }),
+      work: fc.constant(decode),
+      reportedAtMs: fc.integer({ min: 0, max: 3000 }),
+    }),
+    { maxLength: 12 },
+  )
+  const cuts = fc.array(fc.integer({ min: 1, max: 3500 }), { maxLength: 20 })
+  const property = fc.property(steps, cuts, (steps, cuts) => {
+    // Reported late, but never after the end of the run; the reference knows all from the start.
+    const known = steps.reduce(addPlantStep, initialPlant(0, 25))
+    const once = advance(known, model, 4000, top, 25)
+    let state = initialPlant(0, 25)
+    let reported = 0
+    const order = [...steps].sort((a, b) => a.reportedAtMs - b.reportedAtMs)
+    const overlapping = steps.some((a) =>
+      steps.some(
+        (b) =>
+          a !== b &&
+          a.startedAtMs < b.startedAtMs + b.seconds * 1000 &&
+          b.startedAtMs < a.startedAtMs + a.seconds * 1000,
+      ),
+    )
+    for (const atMs of [...cuts, ...steps.map((step) => step.reportedAtMs), 4000].sort((a, b) => a - b)) {
+      while (reported < order.length && order[reported].reportedAtMs <= atMs)
+        state = addPlantStep(state, order[reported++])
+      state = advance(state, model, atMs, top, 25)
+    }
+    const booked = Object.values(state.requests).reduce((sum, use) => sum + use.joules, 0)
+    const near = (a: number, b: number) => Math.abs(a - b) < 1e-6 * Math.max(1, Math.abs(b))
+    if (!near(state.staticJoules, 4 * model.idleWatts)) throw new Error('static joules')
+    if (!near(booked, total(state.dynamicJoules))) throw new Error('requests do not add up to the dynamic joules')
+    if (!near(state.joules, state.staticJoules + booked)) throw new Error('parts do not add up')
+    // Steps of one engine do not overlap; where they do, a late report cannot share the GPU after the fact.
+    return overlapping || near(state.joules, once.joules)
+  })
+  t.doesNotThrow(() => fc.assert(property, { seed: 5, numRuns: 200 }))
+})
+
+t.test('a step at its own pace draws what the model says', async (t) => {
+  const seconds = workSeconds(model, top, decode)
+  const step = { requestId: 'a', startedAtMs: 0, seconds, work: decode }
+  const state = advance(addPlantStep(initialPlant(0, 25), step), model, 1000, top, 25)
+  t.ok(Math.abs(total(state.dynamicJoules) - workWatts(model, top, decode) * seconds) < 1e-9)
+  t.strictSame(state.steps, [], 'a finished step is dropped')
+  t.ok(Math.abs(state.requests.a.bytes - decode.bytes) < 1)
+  const slow = advance(addPlantStep(initialPlant(0, 25), { ...step, seconds: 10 * seconds }), model, 1000, top, 25)
+  t.ok(
+    total(slow.dynamicJoules) - 9 * seconds * model.cpuBusyWatts - total(state.dynamicJoules) < 1e-9,
+    'waiting is cheap',
+  )
+})
+
+t.test('heat: two nodes that settle at their resistances', async (t) => {
+  const idle = advance(initialPlant(0, 25), model, 3_600_000, top, 25)
+  const expected = 25 + (model.thermal.dieKelvinPerWatt + model.thermal.sinkKelvinPerWatt) * model.idleWatts
+  t.ok(Math.abs(idle.sinkCelsius + idle.dieKelvin - expected) < 1e-6)
+})
+
+t.test('every board: tree, real sensors, real clocks and plant close the loop', async (t) => {
+  for (const row of boards) {
+    const root = join(t.testdir(), row.id)
+    const twin = createTwin({ board: row, root, now: () => 0, seed: 3 })
+    const read = (path: string) => readFileSync(join(root, path), 'utf8')
+    t.equal(detectBoard(read('proc/device-tree/compatible'), read('proc/device-tree/model')).board?.id, row.id)
+    const source = createHwmonSource(row, root)
+    const clocks = openClocks({ board: row, root, journalPath: join(t.testdirName, `${row.id}.json`) })
+    const watts = new Map<number, number>()
+    let atMs = 0
+    for (const hz of row.gpu.pointsHz) {
+      await clocks.applyGpu(hz)
+      atMs += 45
+      twin.refresh(atMs)
+      t.equal(twin.gpuHz(), hz)
+      const seconds = workSeconds(row.model, hz, decode)
+      for (let count = 0; count < 20; count += 1) {
+        twin.addStep({ requestId: 'a', startedAtMs: atMs + count * seconds * 1000, seconds, work: decode })
+      }
+      let sum = 0
+      const samples = Math.floor((20 * seconds * 1000) / 45)
+      for (let count = 0; count < samples; count += 1) {
+        atMs += 45
+        twin.refresh(atMs)
+        sum += (await source.read(atMs)).totalWatts ?? Number.NaN
+      }
+      t.equal(await clocks.gpu?.currentHz(), hz)
+      atMs += 20_000
+      twin.refresh(atMs)
+      watts.set(hz, sum / samples)
+      const expected = row.model.idleWatts + workWatts(row.model, hz, decode)
+      t.ok(Math.abs(sum / samples / expected - 1) < 0.02, `${row.id} at ${hz}: ${sum / samples} W, model ${expected} W`)
+    }
+    twin.stop()
+    clocks.restore()
+  }
+})
+
+t.test('sensors: steps of the shunt, seeded noise, in place', async (t) => {
+  const trace = (seed: number) => {
+    const root = join(t.testdir(), 'root')
+    const twin = createTwin({ board, root, now: () => 0, seed })
+    const rows: string[] = []
+    for (let atMs = 45; atMs < 2000; atMs += 45) {
+      twin.refresh(atMs)
+      rows.push(readFileSync(join(root, 'sys/class/hwmon/hwmon1/curr3_input'), 'utf8'))
+    }
+    twin.stop()
+    return rows
+  }
+  const rows = trace(1)
+  t.strictSame(rows, trace(1), 'same seed, same bytes')
+  t.ok(
+    rows.every((text) => Number(text) % 20 === 0 && /^\d+\n$/.test(text)),
+    '20 mA steps',
+  )
+})
+
+t.test('a damaged clock file is no cap; settling is exact; bills are forgotten', async (t) => {
+  const root = join(t.testdir(), 'root')
+  const twin = createTwin({ board, root, now: () => 0 })
+  writeFileSync(join(root, 'sys/class/devfreq/17000000.gpu/max_freq'), 'x')
+  twin.refresh(45)
+  t.equal(twin.gpuHz(), top)
+  const before = twin.settle(100)
+  twin.addStep({ requestId: 'a', startedAtMs: 100, seconds: 0.5, work: decode })
+  const half = twin.settle(350)
+  const all = twin.settle(600)
+  t.ok(Math.abs(all.requests.a.joules - 2 * half.requests.a.joules) < 1e-9)
+  const booking = energyBetween(before, all)
+  t.ok(Math.abs(booking.seconds - 0.5) < 1e-9 && booking.shares.length === 1)
+  t.ok(Math.abs(booking.staticJoules - 0.5 * model.idleWatts) < 1e-9)
+  t.ok(Math.abs(booking.joules - booking.staticJoules - booking.shares[0].weight) < 1e-9)
+  twin.forget('a')
+  t.strictSame(twin.settle(100).requests, {}, 'a time before the last changes nothing')
+  twin.stop()
+})
+
+t.test('the timer refreshes the tree and does not hold the process', async (t) => {
+  const root = join(t.testdir(), 'root')
+  const twin = createTwin({ board, root, now: () => Number(process.hrtime.bigint()) / 1e6 })
+  twin.start()
+  twin.start()
+  const first = twin.energy().atMs
+  // The timer is unreferenced, so something else must keep the process alive while we wait for it.
+  const keep = setInterval(() => undefined, 1000)
+  while (twin.energy().atMs === first) await new Promise((resolve) => setImmediate(resolve))
+  clearInterval(keep)
+  t.ok(twin.energy().joules > 0)
+  twin.stop()
+})
+
+t.test('as if: a 7B at the shares of the loaded model', async (t) => {
+  t.equal(asIfCost('none', [1]), undefined)
+  t.throws(() => asIfCost('gpt-5', [1]), { code: 'setting_invalid' })
+  const cost = asIfCost('llama-2-7b', [0.5, 1])
+  t.ok(cost)
+  if (cost === undefined) return
+  const fast = paceOf(model, cost, top)
+  const slow = paceOf(model, cost, board.gpu.pointsHz[0])
+  t.ok(fast.decodeSeconds[1] > 0.022 && fast.decodeSeconds[1] < 0.026, `${fast.decodeSeconds[1]} s per token`)
+  t.ok(Math.abs(fast.decodeSeconds[0] / fast.decodeSeconds[1] - 0.5) < 0.01)
+  t.ok(slow.decodeSeconds[1] > 2 * fast.decodeSeconds[1])
+  const context = workSeconds(model, top, { phase: 'decode', bytes: 3.407e9 + 1000 * 524_288, flops: 0 })
+  t.ok(Math.abs(fast.decodeSeconds[1] + 1000 * fast.decodeSecondsPerContextToken - context) < 1e-6, 'KV bytes count')
+  t.ok(fast.prefillSecondsPerToken < 0.001)
+})
+
+t.test('closed loop: real adapters, governor and plant hold a budget that falls in mid-answer', async (t) => {
+  const root = join(t.testdir(), 'root')
+  const twin = createTwin({ board, root, now: () => 0, seed: 9 })
+  const clocks = openClocks({ board, root, journalPath: join(t.testdirName, 'clocks.json') })
+  const source = createHwmonSource(board, root)
+  const cost = asIfCost('llama-2-7b', [0.4, 0.7, 1])
+  const ladder = { gpuHz: clocks.gpu?.pointsHz ?? [], shares: [0.4, 0.7, 1] }
+  t.ok(cost)
+  if (cost === undefined) return
+  const prefill = { phase: 'prefill', level: 2, tokens: 128, contextTokens: 0 } as const
+  const token = { phase: 'decode', level: 2, tokens: 1, contextTokens: 200 } as const
+  let works: readonly TimedWork[] = []
+  let state = initialState({ atMs: 0, ladder, model, budgetWatts: 50 })
+  let freeAtMs = 0
+  let tokens = 0
+  let last = twin.settle(0)
+  const rows: { readonly atMs: number; readonly watts: number; readonly budget: number }[] = []
+
+  for (let atMs = 5; atMs <= 30_000; atMs += 5) {
+    const budget = atMs > 15_000 ? 32 : 50
+    // An engine that answers without a pause, 128 tokens of prompt for every 60 of answer, paced as the 7B.
+    while (freeAtMs <= atMs) {
+      const next = tokens++ % 60 === 0 ? prefill : token
+      const work = stepWork(cost, next)
+      const seconds = workSeconds(model, twin.gpuHz(), work)
+      twin.addStep({ requestId: 'a', startedAtMs: freeAtMs, seconds, work })
+      works = [...works, { requestId: 'a', phase: next.phase, startedAtMs: freeAtMs, seconds, weight: work.bytes }]
+      freeAtMs += seconds * 1000
+    }
+    if (atMs % 45 === 0) twin.refresh(atMs)
+    if (atMs % 100 !== 0) continue
+    const now = twin.settle(atMs)
+    rows.push({ atMs, watts: (now.joules - last.joules) / ((now.atMs - last.atMs) / 1000), budget })
+    last = now
+    const busy = busyBetween(works, atMs - 100, atMs)
+    works = worksAfter(works, atMs)
+    const next = step(state, {
+      atMs,
+      ladder,
+      model,
+      limits: { budgetWatts: budget, throttleCelsius: 99, staleAfterMs: source.staleAfterMs },
+      reading: await source.read(atMs),
+      load: {
+        active: 1,
+        queued: 0,
+        ...busy,
+        intervalSeconds: 0.1,
+        decodeWork: stepWork(cost, token),
+        prefillWork: stepWork(cost, prefill),
+      },
+    })
+    state = next.state
+    await clocks.applyGpu(next.decision.gpuHz)
+  }
+  twin.stop()
+
+  // Mean over any 1 s, a second of grace after the start and 300 ms after the step.
+  let over = 0
+  for (let index = 19; index < rows.length; index += 1) {
+    const window = rows.slice(index - 9, index + 1)
+    const mean = window.reduce((sum, row) => sum + row.watts, 0) / window.length
+    const straddles = window[0].atMs <= 15_400 && rows[index].atMs > 15_000
+    if (!straddles && mean > rows[index].budget) over += 1
+  }
+  t.equal(over, 0, '1 s means over the budget')
+  const late = rows.filter((row) => row.atMs > 15_400 && row.watts > 32)
+  t.ok(late.length <= 2, `${late.length} rows over the new budget`)
+  const first = rows.filter((row) => row.atMs > 10_000 && row.atMs <= 15_000)
+  t.ok(first.reduce((sum, row) => sum + row.watts, 0) / first.length > 42, 'the first budget is used')
+  t.ok(tokens > 700, `${tokens} steps`)
+})
