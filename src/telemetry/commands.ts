@@ -1,0 +1,108 @@
+import { DeapdError, type ErrorCode } from '../errors.ts'
+
+/** The budget as an order over MQTT may touch it; the daemon's budget control fits as it is. */
+export interface OrderedBudget {
+  readonly get: () => OrderedState
+  /** Takes effect at the next tick; throws `budget_invalid` or `lease_invalid` and then nothing changes. */
+  readonly set: (watts: unknown, leaseSeconds: unknown, source: string) => OrderedState
+}
+
+export interface OrderedState {
+  readonly watts: number
+  readonly leaseUntil: Date | null
+  /** The local limit, which no order from outside may exceed. */
+  readonly configuredWatts: number
+}
+
+export interface Response {
+  readonly transaction: string | null
+  readonly status: 'ok' | 'rejected' | 'error'
+  readonly data?: Readonly<Record<string, unknown>>
+  readonly error?: { readonly code: string; readonly message: string }
+}
+
+interface Order {
+  readonly transaction?: unknown
+  readonly deadline_ts?: unknown
+  readonly issued_by?: unknown
+  readonly data?: { readonly watts?: unknown; readonly lease_s?: unknown }
+}
+
+/**
+ * Carries out one `cmd/<name>` and says what came of it. An order that was retained or is past its deadline is refused: it
+ * may be from a fleet manager that is long gone. For the same reason a budget from outside must carry a lease.
+ */
+export function obey(
+  name: string,
+  packet: { readonly payload: string; readonly retained: boolean },
+  budget: OrderedBudget,
+  now: Date,
+): Response {
+  const order = parse(packet.payload)
+  const transaction = typeof order?.transaction === 'string' ? order.transaction.slice(0, 128) : null
+  const rejected = (code: string, message: string): Response => ({
+    transaction,
+    status: 'rejected',
+    error: { code, message },
+  })
+  if (name !== 'set_budget') return rejected('command_unknown', `There is no command "${name}". Known: set_budget.`)
+  if (order === null) return rejected('bad_request', 'The order is not a JSON object. The old budget stays.')
+  if (packet.retained) {
+    return rejected('command_retained', 'Retained orders are refused: send it without the retain flag.')
+  }
+  if (transaction === null)
+    return rejected('bad_request', 'The order needs a "transaction" text. The old budget stays.')
+  const deadline = deadlineOf(order.deadline_ts)
+  if (deadline === null) {
+    return rejected('bad_request', 'The order needs "deadline_ts" in ISO 8601 or Unix seconds. The old budget stays.')
+  }
+  if (deadline < now.getTime()) {
+    return rejected('deadline_past', `The deadline was ${new Date(deadline).toISOString()}. The old budget stays.`)
+  }
+  return setBudget(order, transaction, budget)
+}
+
+function setBudget(order: Order, transaction: string, budget: OrderedBudget): Response {
+  const { watts, lease_s: lease } = order.data ?? {}
+  try {
+    if (lease === undefined || lease === null) throw new DeapdError('lease_invalid', { value: 'none' })
+    const limit = budget.get().configuredWatts
+    const held = typeof watts === 'number' && watts > limit ? limit : watts
+    const state = budget.set(held, lease, 'mqtt')
+    return {
+      transaction,
+      status: 'ok',
+      data: {
+        watts: state.watts,
+        lease_until: state.leaseUntil?.toISOString() ?? null,
+        requested_watts: watts,
+        local_limit_watts: limit,
+        clamped: held !== watts,
+        issued_by: typeof order.issued_by === 'string' ? order.issued_by.slice(0, 128) : null,
+      },
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof DeapdError)) throw thrown
+    const refusals: readonly ErrorCode[] = ['budget_invalid', 'lease_invalid']
+    return {
+      transaction,
+      status: refusals.includes(thrown.code) ? 'rejected' : 'error',
+      error: { code: thrown.code, message: `${thrown.message} ${thrown.hint}` },
+    }
+  }
+}
+
+function parse(payload: string): Order | null {
+  try {
+    const value: unknown = JSON.parse(payload)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : null
+  } catch {
+    return null
+  }
+}
+
+function deadlineOf(value: unknown): number | null {
+  const ms = typeof value === 'number' ? value * 1000 : typeof value === 'string' ? Date.parse(value) : Number.NaN
+  // Beyond what a Date can hold it is no deadline either.
+  return Number.isFinite(ms) && Math.abs(ms) <= 8.64e15 ? ms : null
+}

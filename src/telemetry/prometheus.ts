@@ -1,0 +1,46 @@
+import { Counter, Gauge, Registry } from 'prom-client'
+import { type Field, fields, keyOf, readField } from './fields.ts'
+import type { Snapshot } from './snapshot.ts'
+
+export const metricsContentType = Registry.PROMETHEUS_CONTENT_TYPE
+
+/** One scrape. A registry of its own each time: a value that is unknown now must not linger from the scrape before. */
+export async function renderMetrics(snapshot: Snapshot): Promise<string> {
+  const registry = new Registry()
+  for (const field of fields) {
+    if (field.metric === null || field.kind === 'label') continue
+    const value = readField(snapshot, field.path)
+    if (value === null) continue
+    const head = { name: field.metric, help: helpOf(field), registers: [registry] }
+    if (field.kind === 'counter') new Counter(head).inc(Number(value))
+    if (field.kind === 'gauge') new Gauge(head).set(Number(value))
+    if (field.kind === 'map') setRails(new Gauge({ ...head, labelNames: ['rail'] }), value as Record<string, number>)
+  }
+  for (const [metric, labelled] of labels) {
+    const values = labelled.map((field) => [keyOf(field), String(readField(snapshot, field.path))])
+    new Gauge({
+      name: metric,
+      help: labelled.length === 1 ? labelled[0].help : 'What runs where; the value is always 1',
+      labelNames: labelled.map(keyOf),
+      registers: [registry],
+    }).set(Object.fromEntries(values), 1)
+  }
+  return registry.metrics()
+}
+
+const labels = groupLabels()
+
+function groupLabels(): ReadonlyMap<string, readonly Field[]> {
+  const groups = new Map<string, Field[]>()
+  for (const field of fields) {
+    if (field.kind !== 'label' || field.metric === null) continue
+    groups.set(field.metric, [...(groups.get(field.metric) ?? []), field])
+  }
+  return groups
+}
+
+function setRails(gauge: Gauge, watts: Record<string, number>): void {
+  for (const [rail, value] of Object.entries(watts)) gauge.set({ rail }, value)
+}
+
+const helpOf = (field: Field): string => (field.unit === '' ? field.help : `${field.help} (${field.unit})`)
