@@ -1,0 +1,31 @@
+import type { ModelCost } from '../board/work.ts'
+import { grids } from '../energy/carbon.ts'
+import { DeapdError } from '../errors.ts'
+import type { Manifest } from '../models/manifest.ts'
+import { asIfCost } from '../twin/as-if.ts'
+
+const floatBytes = 4
+
+/** What a token of the loaded model costs, or of the one it stands for on a simulated board. */
+export function modelCost(manifest: Manifest, asIf: string): ModelCost {
+  const { layers, kv_heads, cache_head_size, parameters, vocab_size, hidden_size } = manifest.shape
+  const shares = manifest.levels.map(({ share }) => share)
+  return (
+    asIfCost(asIf, shares) ?? {
+      weightBytes: manifest.levels.map(({ weight_bytes }) => weight_bytes),
+      kvBytesPerContextToken: 2 * layers * kv_heads * cache_head_size * floatBytes,
+      // Two operations per weight; the embedding is looked up, not multiplied.
+      flopsPerToken: 2 * Math.max(parameters - vocab_size * hidden_size, hidden_size),
+    }
+  )
+}
+
+/** Grams of CO2eq per kWh from a country code of the table or a number; throws `setting_invalid`. */
+export function gridIntensity(grid: string): number {
+  const row = Object.entries(grids).find(([code]) => code.toLowerCase() === grid.toLowerCase())
+  if (row) return row[1].gramsPerKwh
+  const number = Number(grid)
+  if (grid.trim() !== '' && Number.isFinite(number) && number >= 0) return number
+  const detail = `it must be ${Object.keys(grids).join(', ')} or grams per kWh`
+  throw new DeapdError('setting_invalid', { name: 'grid', value: grid, detail, source: '--grid' })
+}

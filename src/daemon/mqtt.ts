@@ -1,0 +1,63 @@
+import type { Board } from '../board/types.ts'
+import type { Settings } from '../config/schema.ts'
+import { DeapdError } from '../errors.ts'
+import type { ModelPackage } from '../models/package.ts'
+import { startBroker } from '../telemetry/broker.ts'
+import { startMqtt } from '../telemetry/mqtt.ts'
+import type { Snapshot } from '../telemetry/snapshot.ts'
+import { version } from '../version.ts'
+import type { LeasedBudget } from './budget.ts'
+import type { Log } from './log.ts'
+
+const defaultBrokerPort = 1883
+
+/** Starts the embedded broker when one is wanted, and the device's link to whichever broker there is. */
+export async function connectMqtt(parts: {
+  readonly settings: Settings
+  readonly simulated: boolean
+  readonly device: string
+  readonly board: Board
+  readonly pack: ModelPackage
+  readonly snapshot: () => Snapshot
+  readonly onSnapshot: (listener: (snapshot: Snapshot) => void) => () => void
+  readonly budget: LeasedBudget
+  readonly log: Log
+  readonly add: (name: string, stop: () => unknown) => void
+}): Promise<{ readonly url: string } | null> {
+  const { settings, simulated, device, board, pack, snapshot, onSnapshot, budget, log, add } = parts
+  const choice = settings.mqtt === 'auto' ? (simulated ? 'embedded' : 'none') : settings.mqtt
+  if (choice === 'none') return null
+  const embedded = /^embedded(?::(\d+))?$/.exec(choice)
+  if (choice.startsWith('embedded') && (!embedded || Number(embedded[1] ?? 0) > 65_535)) {
+    const detail = 'it must be embedded, embedded:PORT, an address such as mqtt://broker:1883, or none'
+    throw new DeapdError('setting_invalid', { name: 'mqtt', value: choice, detail, source: '--mqtt' })
+  }
+  const broker = embedded ? await startBroker({ port: Number(embedded[1] ?? defaultBrokerPort) }) : null
+  if (broker) add('MQTT broker', () => broker.close())
+  const url = broker?.url ?? choice
+  const link = startMqtt({
+    url,
+    site: settings.site,
+    device,
+    info: {
+      version,
+      board: board.id,
+      board_name: board.name,
+      simulated,
+      total_rule: board.total.name,
+      rails: board.rails.map(({ label }) => label),
+      model: pack.id,
+      model_sha256: pack.digest,
+      levels: pack.manifest.levels.map(({ share }) => share),
+      node: process.version,
+      arch: process.arch,
+    },
+    snapshot,
+    onSnapshot,
+    budget,
+    log,
+    intervalMs: settings.mqtt_interval_s * 1000,
+  })
+  add('MQTT', () => link.close())
+  return { url: link.state().url }
+}

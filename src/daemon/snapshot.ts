@@ -1,0 +1,102 @@
+import type { BudgetState } from '../api/ports.ts'
+import { grams } from '../energy/carbon.ts'
+import { requestJoules } from '../energy/ledger.ts'
+import type { EngineStatus } from '../engine/client.ts'
+import type { Snapshot } from '../telemetry/snapshot.ts'
+import type { Accountant } from './accountant.ts'
+import type { Traffic } from './inference.ts'
+import type { Tick } from './loop.ts'
+import type { Platform } from './platform.ts'
+
+export interface SnapshotParts {
+  readonly version: string
+  readonly bootId: string
+  readonly platform: Platform
+  readonly model: string
+  readonly shares: readonly number[]
+  readonly tick: Tick
+  readonly budget: BudgetState
+  readonly engine: EngineStatus
+  readonly traffic: Traffic
+  readonly accountant: Accountant
+  /** Joules of earlier runs of this installation. */
+  readonly earlierJoules: number
+  readonly gramsPerKwh: number
+}
+
+/** The daemon's state at one tick, put together from what its parts say. */
+export function makeSnapshot(parts: SnapshotParts): Snapshot {
+  const { tick, budget, engine, traffic, accountant, platform, shares } = parts
+  const { reading, decision } = tick
+  const ledger = accountant.ledger()
+  const totalJoules = parts.earlierJoules + ledger.meterJoules
+  const spent = requestJoules(ledger)
+  const perToken = traffic.tokensTotal > 0 ? spent / traffic.tokensTotal : null
+  return {
+    ts: new Date().toISOString(),
+    monoMs: tick.atMs,
+    bootId: parts.bootId,
+    version: parts.version,
+    board: {
+      id: platform.board.id,
+      name: platform.board.name,
+      simulated: platform.simulated,
+      sensor: platform.simulated ? `${reading.source} (simulated)` : reading.source,
+    },
+    power: {
+      totalWatts: reading.totalWatts,
+      totalWattsReason: reading.totalWattsReason,
+      totalRule: reading.totalRule,
+      railWatts: { ...reading.railWatts },
+      budgetWatts: budget.watts,
+      budgetSource: budget.source,
+      leaseUntil: budget.leaseUntil?.toISOString() ?? null,
+      headroomWatts: reading.totalWatts === null ? null : budget.watts - reading.totalWatts,
+      headroomWattsReason: reading.totalWattsReason,
+      secondsOverBudget: tick.secondsOverBudget,
+    },
+    thermal: { tjCelsius: reading.tjCelsius, tjCelsiusReason: reading.tjCelsiusReason },
+    clocks: {
+      gpuHz: tick.gpuHz,
+      gpuHzReason: tick.gpuHz === null ? 'the board does not say' : null,
+      gpuCapHz: decision.gpuHz,
+      gpuCapAppliedHz: tick.gpuCapAppliedHz,
+      gpuCapAppliedHzReason: tick.gpuCapAppliedHz === null ? 'no GPU clock could be written' : null,
+    },
+    governor: {
+      level: decision.capLevel,
+      ecoLevel: decision.ecoLevel,
+      levels: shares.length,
+      share: shares[decision.capLevel],
+      reason: decision.reason,
+      explanation: decision.explanation,
+      predictedWatts: decision.predictedWatts,
+      degraded: decision.capLevel < shares.length - 1,
+      ticks: tick.ticks,
+      longestGapMs: tick.longestGapMs,
+    },
+    engine: {
+      state: engine.state,
+      pid: engine.pid,
+      pidReason: engine.pid === null ? engine.detail : null,
+      detail: engine.detail,
+      model: parts.model,
+      provider: engine.loaded?.provider ?? 'none yet',
+      activeRequests: engine.active,
+      queuedRequests: engine.queued,
+      restarts: engine.restarts,
+      ...traffic,
+    },
+    energy: {
+      method: accountant.method,
+      totalJoules,
+      requestJoules: spent,
+      idleJoules: ledger.idleJoules,
+      unknownSeconds: ledger.unknownSeconds,
+      joulesPerToken: perToken,
+      joulesPerTokenReason: perToken === null ? 'no token was generated yet' : null,
+      gco2eqTotal: grams(totalJoules, parts.gramsPerKwh),
+      gridGramsPerKwh: parts.gramsPerKwh,
+    },
+  }
+}
