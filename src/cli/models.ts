@@ -1,0 +1,93 @@
+import { Command, Option } from 'commander'
+import { DeapdError } from '../errors.ts'
+import { modelsDir } from '../models/bundled.ts'
+import { importModel } from '../models/import.ts'
+import type { Quantisation } from '../models/onnx/weights.ts'
+import { listPackages, type ModelPackage, verifyPackage } from '../models/package.ts'
+import { print, printJson, progress, table, wholeNumber } from './output.ts'
+
+interface ImportOptions {
+  readonly out: string
+  readonly quantise: Quantisation
+  readonly block: number
+  readonly levels: number
+  readonly json?: boolean
+}
+
+/** `deapd models`: make, list and check model packages. */
+export const modelsCommand = (): Command =>
+  new Command('models')
+    .description('import, list and verify model packages')
+    .addCommand(importCommand())
+    .addCommand(listCommand())
+    .addCommand(verifyCommand())
+
+const importCommand = (): Command =>
+  new Command('import')
+    .description('turn a Hugging Face LLaMA folder into a model package')
+    .argument('<src>', 'folder with config.json, *.safetensors and tokenizer.json')
+    .requiredOption('--out <dir>', 'package folder to make; its name becomes the model id')
+    .addOption(new Option('--quantise <form>', 'weights').choices(['int4', 'int8', 'none']).default('int4'))
+    .option('--block <n>', 'weights per scale: 16, 32, 64, 128 or 256', wholeNumber('--block', 16), 128)
+    .option('--levels <n>', 'nested sub-networks', wholeNumber('--levels', 1), 4)
+    .option('--json', 'print the manifest')
+    .action((source: string, { out, quantise, block, levels, json }: ImportOptions) => {
+      if (![16, 32, 64, 128, 256].includes(block)) {
+        throw new DeapdError('bad_usage', { detail: `--block must be 16, 32, 64, 128 or 256, not ${block}.` })
+      }
+      const manifest = importModel({ source, out, quantisation: quantise, block, levels, onProgress: progress })
+      if (json) return printJson(manifest)
+      const megabytes = (manifest.files['model.onnx.data'].bytes / 1e6).toFixed(2)
+      print(
+        `${out}: ${(manifest.shape.parameters / 1e6).toFixed(2)} M parameters, ${megabytes} MB of weights, ${quantise}`,
+      )
+      print(`levels by share of weight bytes: ${manifest.levels.map(({ share }) => share.toFixed(2)).join(', ')}`)
+    })
+
+const listCommand = (): Command =>
+  new Command('list')
+    .description('list the model packages in a folder')
+    .option('--folder <dir>', 'where to look', modelsDir)
+    .option('--json', 'print [{id, name, parameters, bytes, levels, error}]')
+    .action(({ folder, json }: { folder: string; json?: boolean }) => {
+      const packages = listPackages(folder)
+      if (json) return printJson(packages.map(summary))
+      if (packages.length === 0) return print(`no model packages in ${folder}`)
+      const head = ['id', 'parameters', 'weights', 'levels', 'state']
+      const rows = packages.map((found) =>
+        'error' in found
+          ? [found.id, '', '', '', found.error.message]
+          : [
+              found.id,
+              `${(found.manifest.shape.parameters / 1e6).toFixed(1)} M`,
+              found.manifest.quantisation.weights,
+              found.manifest.levels.length,
+              'ok',
+            ],
+      )
+      print(table([head, ...rows]))
+    })
+
+const summary = (found: ModelPackage | { id: string; error: DeapdError }): object =>
+  'error' in found
+    ? { id: found.id, error: found.error.message }
+    : {
+        id: found.id,
+        name: found.manifest.name,
+        parameters: found.manifest.shape.parameters,
+        bytes: found.bytes,
+        levels: found.manifest.levels,
+        error: null,
+      }
+
+const verifyCommand = (): Command =>
+  new Command('verify')
+    .description('compare every file of a package with its hash')
+    .argument('<dir>', 'model package')
+    .option('--json', 'print {id, ok, files}')
+    .action((dir: string, { json }: { json?: boolean }) => {
+      const { id, manifest } = verifyPackage(dir)
+      const files = Object.keys(manifest.files)
+      if (json) printJson({ id, ok: true, files })
+      else print(`${id}: ${files.length} files match their hashes`)
+    })
