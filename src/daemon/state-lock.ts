@@ -25,7 +25,7 @@ export function lockState(folder: string): () => void {
 function holderOf(path: string): number | undefined {
   try {
     const { pid, started } = JSON.parse(readFileSync(path, 'utf8'))
-    return pid !== process.pid && started !== null && startTime(pid) === started ? pid : undefined
+    return started !== null && startTime(pid) === started ? pid : undefined
   } catch {
     // No lock, or one torn by a power cut: nobody holds it.
     return undefined

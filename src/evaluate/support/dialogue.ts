@@ -1,4 +1,4 @@
-import { askOne, readBack, type Stratum, type Turn } from './questions.ts'
+import { askOne, type Stratum, type Turn } from './questions.ts'
 import type { Random } from './random.ts'
 import { describeShop, makeShop, type Split } from './shop.ts'
 
@@ -24,22 +24,14 @@ interface DialogueOptions {
   /** Fewest and most orders in the shop. */
   readonly orders: readonly [number, number]
   readonly strata: readonly Stratum[]
-  /** Share of turns that read a whole record back. */
-  readonly readBack: number
 }
 
 /** A training dialogue: several questions about one shop, so that each record line is read for many answers. */
-export function makeDialogue(
-  random: Random,
-  split: Split,
-  { turns, orders, strata, readBack: share }: DialogueOptions,
-): Dialogue {
+export function makeDialogue(random: Random, split: Split, { turns, orders, strata }: DialogueOptions): Dialogue {
   const shop = makeShop(random, split, random.int(...orders))
   return {
     system: describeShop(shop),
-    turns: Array.from({ length: turns }, () =>
-      random.chance(share) ? readBack(shop, random) : askOne(shop, random, random.pick(strata), false),
-    ),
+    turns: Array.from({ length: turns }, () => askOne(shop, random, random.pick(strata), false)),
   }
 }
 
@@ -50,7 +42,7 @@ export function makeDialogue(
 export function makePrompts(random: Random, split: Split, count: number): Prompt[] {
   return Array.from({ length: count }, (_, i) => {
     const stratum = strata[i % strata.length]
-    const shop = makeShop(random, split, random.int(3, 5))
+    const shop = makeShop(random, split, random.int(2, 4))
     const heldOutWording = split !== 'train' && random.chance(0.2)
     const { question, answer, kind } = askOne(shop, random, stratum, heldOutWording)
     return { system: describeShop(shop), question, answer, stratum, kind, heldOutWording }

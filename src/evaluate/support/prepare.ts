@@ -11,21 +11,12 @@ import { type Random, seededRandom } from './random.ts'
 
 const vocabSize = 896
 
-/** Short, easy shops first: with two orders to choose from, looking one up is learnt in minutes instead of hours. */
+/** Short, easy shops first: with one or two orders to choose from, looking one up is learnt sooner. */
 const files = [
-  {
-    name: 'warm-up',
-    rows: 12_000,
-    length: 128,
-    turns: 8,
-    orders: [1, 2],
-    split: 'train',
-    strata: ['easy'],
-    readBack: 0.5,
-  },
-  { name: 'train', rows: 70_000, length: 192, turns: 12, orders: [2, 5], split: 'train', strata, readBack: 0.05 },
-  { name: 'long', rows: 6_000, length: 512, turns: 32, orders: [3, 5], split: 'train', strata, readBack: 0.05 },
-  { name: 'validation', rows: 300, length: 192, turns: 10, orders: [2, 5], split: 'validation', strata, readBack: 0 },
+  { name: 'warm-up', rows: 12_000, length: 192, turns: 12, orders: [1, 2], split: 'train', strata: ['easy'] },
+  { name: 'train', rows: 70_000, length: 256, turns: 16, orders: [2, 4], split: 'train', strata },
+  { name: 'long', rows: 4_000, length: 512, turns: 36, orders: [3, 4], split: 'train', strata },
+  { name: 'validation', rows: 300, length: 256, turns: 16, orders: [2, 4], split: 'validation', strata },
 ] as const
 
 const [out, seed = '20261123'] = process.argv.slice(2)
@@ -33,9 +24,7 @@ if (!out) throw new Error('usage: node dist/evaluate/support/prepare.js OUT [SEE
 mkdirSync(out, { recursive: true })
 const random = seededRandom(Number(seed))
 
-const sample = Array.from({ length: 4000 }, () =>
-  makeDialogue(random, 'train', { turns: 5, orders: [2, 5], strata, readBack: 0.05 }),
-)
+const sample = Array.from({ length: 4000 }, () => makeDialogue(random, 'train', { turns: 5, orders: [2, 4], strata }))
 const document = trainTokenizer(
   sample.flatMap((d) => [d.system, ...d.turns.flatMap((t) => [t.question, ` ${t.answer}`])]),
   vocabSize,

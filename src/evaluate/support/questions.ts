@@ -1,5 +1,5 @@
 import type { Random } from './random.ts'
-import { describeOrder, type Order, type Shop } from './shop.ts'
+import type { Order, Shop } from './shop.ts'
 
 export type Stratum = 'easy' | 'medium' | 'hard'
 
@@ -332,10 +332,4 @@ export function askOne(
     const question = wording.replace('{a}', found.slots[0]).replace('{b}', found.slots[1] ?? '')
     return { kind: kind.name, question: random.pick(openings) + question, answer: found.answer }
   }
-}
-
-/** Reading a whole record back: not scored, but the quickest way for a small model to learn to copy. */
-export function readBack(shop: Shop, random: Random): Turn {
-  const order = random.pick(shop.orders)
-  return { question: `Show order ${order.id}.`, answer: describeOrder(order) }
 }

@@ -153,15 +153,21 @@ export function makeShop(random: Random, split: Split, count: number): Shop {
   }
 }
 
-export const describeOrder = (o: Order): string =>
-  `${o.item}, ${o.price} eur, ${o.customer}, ${o.city}, ${o.carrier}, ${o.status} day ${o.day}`
-
-/** The text the model reads: one policy line, then one line an order. */
+/**
+ * The text the model reads: one policy line, then one line an order. Every fact repeats its order number, so that a small
+ * model finds it by what stands right before it.
+ */
 export function describeShop(shop: Shop): string {
   const phones = Object.entries(shop.phones)
     .map(([name, phone]) => `${name} phone ${phone}.`)
     .join(' ')
   const policy = `Today is day ${shop.today}. Returns within ${shop.returnDays} days, fee ${shop.returnFee}. No returns of a ${shop.finalKind}. ${phones}`
-  const lines = shop.orders.map((order) => `Order ${order.id}: ${describeOrder(order)}`)
-  return [policy, ...lines].join('\n')
+  return [policy, ...shop.orders.map(describeOrder)].join('\n')
+}
+
+function describeOrder({ id, ...order }: Order): string {
+  const facts = { ...order, price: `${order.price} eur` }
+  return `Order ${Object.entries(facts)
+    .map(([name, value]) => `${id} ${name} ${value}`)
+    .join('; ')}`
 }
