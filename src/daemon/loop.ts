@@ -22,8 +22,6 @@ export interface LoopPorts {
   readonly budget: LeasedBudget
   readonly shares: readonly number[]
   readonly cost: ModelCost
-  /** Brings the engine's pace into line with the simulated clock; nothing on a real board. */
-  readonly pace: () => void
   /** Everything seen and decided in one tick; the snapshot is made of it. */
   readonly onTick: (tick: Tick) => void
   readonly onFault: (fault: DeapdError | Error) => void
@@ -118,7 +116,6 @@ export function startLoop(ports: LoopPorts): Loop {
     const { decision } = stepped
     const applied = await guarded(() => clocks.applyGpu(decision.gpuHz))
     engine.setOrder(decision)
-    ports.pace()
     accountant.settle(atMs, reading)
     secondsOverBudget += overBudget(reading, intervalSeconds)
     lastMs = atMs

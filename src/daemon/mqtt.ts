@@ -1,30 +1,30 @@
-import type { Board } from '../board/types.ts'
 import type { Settings } from '../config/schema.ts'
 import { DeapdError } from '../errors.ts'
 import type { ModelPackage } from '../models/package.ts'
 import { startBroker } from '../telemetry/broker.ts'
 import { startMqtt } from '../telemetry/mqtt.ts'
-import type { Snapshot } from '../telemetry/snapshot.ts'
 import { version } from '../version.ts'
 import type { LeasedBudget } from './budget.ts'
+import type { Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
+import type { Platform } from './platform.ts'
+import type { View } from './view.ts'
 
 const defaultBrokerPort = 1883
 
-/** Starts the embedded broker when one is wanted, and the device's link to whichever broker there is. */
+/** Starts the embedded broker when one is wanted, and the link to whichever there is. Returns its address, or null for none. */
 export async function connectMqtt(parts: {
   readonly settings: Settings
-  readonly simulated: boolean
+  readonly platform: Platform
   readonly device: string
-  readonly board: Board
   readonly pack: ModelPackage
-  readonly snapshot: () => Snapshot
-  readonly onSnapshot: (listener: (snapshot: Snapshot) => void) => () => void
+  readonly view: View
   readonly budget: LeasedBudget
   readonly log: Log
-  readonly add: (name: string, stop: () => unknown) => void
-}): Promise<{ readonly url: string } | null> {
-  const { settings, simulated, device, board, pack, snapshot, onSnapshot, budget, log, add } = parts
+  readonly lifecycle: Lifecycle
+}): Promise<string | null> {
+  const { settings, platform, device, pack, view, budget, log, lifecycle } = parts
+  const { board, simulated } = platform
   const choice = settings.mqtt === 'auto' ? (simulated ? 'embedded' : 'none') : settings.mqtt
   if (choice === 'none') return null
   const embedded = /^embedded(?::(\d+))?$/.exec(choice)
@@ -33,7 +33,7 @@ export async function connectMqtt(parts: {
     throw new DeapdError('setting_invalid', { name: 'mqtt', value: choice, detail, source: '--mqtt' })
   }
   const broker = embedded ? await startBroker({ port: Number(embedded[1] ?? defaultBrokerPort) }) : null
-  if (broker) add('MQTT broker', () => broker.close())
+  if (broker) lifecycle.add('MQTT broker', () => broker.close())
   const url = broker?.url ?? choice
   const link = startMqtt({
     url,
@@ -52,12 +52,12 @@ export async function connectMqtt(parts: {
       node: process.version,
       arch: process.arch,
     },
-    snapshot,
-    onSnapshot,
+    snapshot: view.snapshot,
+    onSnapshot: view.subscribe,
     budget,
     log,
     intervalMs: settings.mqtt_interval_s * 1000,
   })
-  add('MQTT', () => link.close())
-  return { url: link.state().url }
+  lifecycle.add('MQTT', () => link.close())
+  return link.state().url
 }

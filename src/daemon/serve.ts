@@ -1,36 +1,32 @@
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
 import { buildApp } from '../api/app.ts'
 import { listen } from '../api/listen.ts'
-import { openClocks } from '../clocks/capped.ts'
-import { restore } from '../clocks/restore.ts'
+import type { ModelCost } from '../board/work.ts'
 import { parseAddress, stateFolder } from '../config/load.ts'
 import type { Settings } from '../config/schema.ts'
-import { startEngine } from '../engine/client.ts'
+import { type Engine, startEngine } from '../engine/client.ts'
 import { monotonicMs } from '../engine/protocol.ts'
-import { DeapdError } from '../errors.ts'
 import { bundledModelDir } from '../models/bundled.ts'
 import { openPackage } from '../models/package.ts'
-import { discoverPower } from '../power/discover.ts'
 import { openStore } from '../store/db.ts'
 import type { MachineState } from '../store/state.ts'
 import type { Snapshot } from '../telemetry/snapshot.ts'
-import { createTwin } from '../twin/board.ts'
+import type { Twin } from '../twin/board.ts'
 import { version } from '../version.ts'
 import { createAccountant } from './accountant.ts'
 import { keepBooks } from './books.ts'
 import { createBudget } from './budget.ts'
 import { gridIntensity, modelCost } from './costs.ts'
-import { createFeed } from './feed.ts'
+import { openHardware } from './hardware.ts'
 import { createInference } from './inference.ts'
 import { createLifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
-import { startLoop, tickMs } from './loop.ts'
+import { type Loop, startLoop, tickMs } from './loop.ts'
 import { connectMqtt } from './mqtt.ts'
 import { createNotify } from './notify.ts'
 import { choosePlatform, type Platform } from './platform.ts'
-import { makeSnapshot } from './snapshot.ts'
 import { lockState } from './state-lock.ts'
+import { createView, type View } from './view.ts'
 
 export interface Daemon {
   readonly url: string
@@ -47,6 +43,8 @@ export interface Daemon {
 }
 
 const bodyLimitBytes = 1 << 20
+/** Answers that run when the daemon stops get this long: Ctrl-C ends everything within 5 s. */
+const drainMs = 1500
 
 /**
  * Puts the daemon together: the only place that makes real things. Each part is added to the lifecycle as soon as it runs,
@@ -57,32 +55,32 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
   const address = parseAddress('listen', settings.listen)
   const pack = openPackage(settings.model || bundledModelDir)
   const platform = choosePlatform(settings, stateDir)
-  const { board, simulated, root } = platform
+  const { board, simulated } = platform
   const gramsPerKwh = gridIntensity(settings.grid)
   const shares = pack.manifest.levels.map(({ share }) => share)
   const cost = modelCost(pack.manifest, simulated ? settings.as_if : 'none')
   const lifecycle = createLifecycle()
+  let loop: Loop | undefined
   try {
     lifecycle.add('state lock', lockState(stateDir))
     const store = await openStore(stateDir)
     for (const warning of store.warnings) log.warn({ code: warning.code }, `${warning.message} ${warning.hint}`)
-    const bootId = randomUUID()
     const device = settings.device || store.state.device_id
-    const earlierJoules = store.state.ledger.total_joules
+    const tegrastats = settings.tegrastats || null
+    const { twin, source, clocks } = await openHardware(platform, { stateDir, tegrastats, log, lifecycle })
 
-    // Clocks that an earlier run could not put back come first: nothing may be journalled over them.
-    const journalPath = join(stateDir, 'clocks.json')
-    const restored = restore(journalPath)
-    if (restored.files.length > 0) log.warn({ files: restored.files }, `an earlier run ended badly. ${restored.detail}`)
-    const twin = simulated ? createTwin({ board, root, now: monotonicMs }) : null
-    twin?.start()
-    if (twin) lifecycle.add('twin', () => twin.stop())
-    const source = await discoverPower(board, { root, tegrastats: settings.tegrastats || null, now: monotonicMs })
-    lifecycle.add('power source', () => source.close())
-    const clocks = openClocks({ board, root, journalPath })
-    if (clocks.gpuReason) log.warn({}, `${clocks.gpuReason}; the budget is held by levels and pauses alone`)
-    lifecycle.add('clocks', () => clocks.restore())
-
+    const budget = createBudget({
+      board,
+      configuredWatts: settings.budget ?? board.budget.defaultWatts,
+      now: () => new Date(),
+      earlier: earlierOrder(store.state.limits),
+      onChange: ({ watts, source: by, leaseUntil }) => {
+        log.info({ watts, by, lease_until: leaseUntil }, `budget ${watts} W, set by ${by}`)
+        const limits = { budget_watts: watts, source: by, lease_until: leaseUntil?.toISOString() ?? null }
+        void store.update((state) => Object.assign(state, { limits }))
+        loop?.wake()
+      },
+    })
     const accountant = createAccountant({
       board,
       cost,
@@ -90,7 +88,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       startMs: monotonicMs(),
       periodMs: tickMs,
       gramsPerKwh,
-      gpuHz: () => twin?.gpuHz() ?? current?.clocks.gpuHz ?? current?.clocks.gpuCapHz ?? board.gpu.pointsHz[0],
+      gpuHz: () => twin?.gpuHz() ?? view.latest()?.clocks.gpuHz ?? board.gpu.pointsHz[0],
     })
     const engine = startEngine({
       modelDir: pack.dir,
@@ -103,39 +101,36 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       onStatus: ({ state, pid, detail }) => log.info({ state, pid }, `engine ${state}: ${detail}`),
     })
     lifecycle.add('engine', () => engine.close())
-    const inference = createInference(engine, accountant, () => loop.wake())
-    const budget = createBudget({
-      board,
-      configuredWatts: settings.budget ?? board.budget.defaultWatts,
-      now: () => new Date(),
-      earlier: earlierOrder(store.state.limits),
-      onChange: ({ watts, source: by, leaseUntil }) => {
-        log.info({ watts, by, lease_until: leaseUntil }, `budget ${watts} W, set by ${by}`)
-        const limits = { budget_watts: watts, source: by, lease_until: leaseUntil?.toISOString() ?? null }
-        void store.update((state) => Object.assign(state, { limits }))
-        loop.wake()
-      },
-    })
+    const inference = createInference(engine, accountant, () => loop?.wake())
+    const bootId = randomUUID()
+    const earlierJoules = store.state.ledger.total_joules
+    const view: View = createView(
+      () => ({
+        version,
+        bootId,
+        platform,
+        model: pack.id,
+        shares,
+        budget: budget.get(),
+        engine: engine.status(),
+        traffic: inference.traffic(),
+        accountant,
+        earlierJoules,
+        gramsPerKwh,
+      }),
+      log,
+    )
+    lifecycle.add('energy totals', await keepBooks(store, accountant, inference, log))
+    // Stopped after HTTP, which drains: the budget holds to the last token.
+    lifecycle.add('control loop', () => loop?.stop())
 
-    const feed = createFeed<Snapshot>((thrown) => log.error({ err: thrown }, 'a view of the snapshot failed'))
-    let current: Snapshot | undefined
-    const snapshot = (): Snapshot => {
-      if (!current) throw new DeapdError('engine_starting', { detail: 'the first reading is not there yet' })
-      return current
-    }
     const app = buildApp(
       {
         version,
-        model: {
-          id: pack.id,
-          manifest: pack.manifest,
-          bytes: pack.bytes,
-          digest: pack.digest,
-          modifiedAt: pack.modifiedAt,
-        },
+        model: pack,
         generate: inference.generate,
-        snapshot,
-        onSnapshot: feed.subscribe,
+        snapshot: view.snapshot,
+        onSnapshot: view.subscribe,
         budget,
         windows: accountant,
         settings: {
@@ -144,13 +139,14 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
           bodyLimitBytes,
         },
       },
-      { loggerInstance: log },
+      { loggerInstance: log, timing: { drainMs } },
     )
     lifecycle.add('HTTP', () => app.close())
     const url = await listen(app, address)
+
     const notify = createNotify(env, monotonicMs)
-    let pacedHz = 0
-    const loop = startLoop({
+    const follow = paceKeeper(twin, cost, settings.as_if, engine)
+    loop = startLoop({
       board,
       source,
       clocks,
@@ -159,80 +155,42 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       budget,
       shares,
       cost,
-      pace: () => {
-        if (!twin || settings.as_if === 'none' || twin.gpuHz() === pacedHz) return
-        pacedHz = twin.gpuHz()
-        engine.setPace(twin.pace(cost, pacedHz))
-      },
       onTick: (tick) => {
-        const before = current?.governor
-        const status = engine.status()
-        const traffic = inference.traffic()
-        const state = budget.get()
-        current = makeSnapshot({
-          version,
-          bootId,
-          platform,
-          model: pack.id,
-          shares,
-          tick,
-          budget: state,
-          engine: status,
-          traffic,
-          accountant,
-          earlierJoules,
-          gramsPerKwh,
-        })
+        follow()
         notify.alive()
-        if (before?.reason !== current.governor.reason || before.level !== current.governor.level) {
-          log.info(
-            {
-              reason: current.governor.reason,
-              cap_level: current.governor.level,
-              gpu_cap_hz: current.clocks.gpuCapHz,
-              total_watts: current.power.totalWatts,
-            },
-            current.governor.explanation,
-          )
-        }
-        feed.publish(current)
+        view.show(tick)
       },
       onFault: (fault) => log.error({ err: fault }, fault.message),
     })
-    lifecycle.add('control loop', () => loop.stop())
-
-    const mqtt = await connectMqtt({
-      settings,
-      simulated,
-      device,
-      board,
-      pack,
-      snapshot,
-      onSnapshot: feed.subscribe,
-      budget,
-      log,
-      add: lifecycle.add,
-    })
+    const mqttUrl = await connectMqtt({ settings, platform, device, pack, view, budget, log, lifecycle })
     await engine.ready()
-
-    lifecycle.add('energy totals', await keepBooks(store, accountant, inference, log))
     notify.ready(`${pack.id} on ${board.name}, ${budget.get().watts} W`)
     lifecycle.add('notify', () => notify.stopping())
     return {
       url,
-      mqttUrl: mqtt?.url ?? null,
+      mqttUrl,
       site: settings.site,
       device,
       platform,
       model: pack.id,
       levels: shares.length,
       budgetWatts: budget.get().watts,
-      snapshot,
+      snapshot: view.snapshot,
       stop: () => lifecycle.stop(),
     }
   } catch (error) {
     await lifecycle.stop()
     throw error
+  }
+}
+
+/** Keeps the engine's pace in line with the simulated clock; does nothing on a real board or without `--as-if`. */
+function paceKeeper(twin: Twin | null, cost: ModelCost, asIf: string, engine: Engine): () => void {
+  let pacedHz = 0
+  return () => {
+    if (!twin || asIf === 'none' || twin.gpuHz() === pacedHz) return
+    pacedHz = twin.gpuHz()
+    engine.setPace(twin.pace(cost, pacedHz))
   }
 }
 
