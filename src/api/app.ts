@@ -1,6 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyServerOptions,
+  LogController,
+} from 'fastify'
 import { DeapdError } from '../errors.ts'
 import { createConnections } from './connections.ts'
 import { faultOf, ollamaBody, openaiBody } from './faults.ts'
@@ -35,7 +40,7 @@ export function buildApp(deps: ApiDeps, options: AppOptions = {}): FastifyInstan
     genReqId: () => `req_${randomUUID()}`,
     requestIdHeader: false,
     // A page that watches the power would fill the log; faults and decisions are logged where they happen.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     // Our own answer during a drain has the shape and the Retry-After that clients read.
     return503OnClosing: false,
     forceCloseConnections: true,

@@ -50,8 +50,8 @@ const typicalContextTokens = 256
 /** Readings of the last second: the budget is a promise about the 1 s mean (DESIGN §2). */
 const windowTicks = 1000 / tickMs
 
-/** Sense, decide, act, tell; ten times a second, whatever the engine does. */
-export function startLoop(ports: LoopPorts): Loop {
+/** Sense, decide, act, tell; ten times a second, whatever the engine does. Resolves after the first tick. */
+export async function startLoop(ports: LoopPorts): Promise<Loop> {
   const { board, source, clocks, engine, accountant, budget, shares, cost } = ports
   const stopping = new AbortController()
   let sleeping = new AbortController()
@@ -127,8 +127,7 @@ export function startLoop(ports: LoopPorts): Loop {
 
   const run = async (): Promise<void> => {
     let nextMs = monotonicMs()
-    while (!stopping.signal.aborted) {
-      await tick()
+    for (; !stopping.signal.aborted; await tick()) {
       // Fixed rate; after a stall the missed ticks are not made up for.
       nextMs = Math.max(nextMs + tickMs, monotonicMs())
       const wait = nextMs - monotonicMs()
@@ -138,6 +137,7 @@ export function startLoop(ports: LoopPorts): Loop {
       if (sleeping.signal.aborted) nextMs = monotonicMs()
     }
   }
+  await tick()
   const running = run().catch((error) => {
     ports.onFault(error instanceof Error ? error : new Error(String(error)))
     // Without its loop the daemon keeps no promise: end, and let the service manager start it again.

@@ -146,7 +146,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
 
     const notify = createNotify(env, monotonicMs)
     const follow = paceKeeper(twin, cost, settings.as_if, engine)
-    loop = startLoop({
+    loop = await startLoop({
       board,
       source,
       clocks,

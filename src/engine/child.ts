@@ -2,6 +2,7 @@
  * The engine process: loads one model and answers messages until its parent goes away. It is a process of its own because a
  * run blocks its thread, a native fault takes the process with it, and only its end surely gives unified memory back.
  */
+import { writeFileSync } from 'node:fs'
 import { openPackage } from '../models/package.ts'
 import { benchModel } from './bench.ts'
 import type { Loaded } from './generation.ts'
@@ -16,11 +17,21 @@ import { openTokenizer } from './tokenizer.ts'
 /** KV memory all answers together may take; a long-context model gets fewer at a time. */
 const kvBudgetBytes = 512e6
 
+/** When memory runs out the kernel should take the model, which comes back, and not the governor, which holds the clocks. */
+function volunteerForOom(): void {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', '600')
+  } catch {
+    // Not Linux, or a hardened sandbox: the kernel decides by size then, which also names this process.
+  }
+}
+
 let loaded: Loaded | undefined
 let scheduler: Scheduler | undefined
 
 const send = (message: FromEngine): void => {
-  if (process.connected) process.send?.(message)
+  // A parent that just died is told nothing; its `disconnect` ends this process.
+  if (process.connected) process.send?.(message, () => undefined)
 }
 
 function load({ modelDir, threads, maxSequences, maxQueued }: Extract<ToEngine, { type: 'load' }>): void {
@@ -70,6 +81,7 @@ function handle(message: ToEngine): void {
   }
 }
 
+volunteerForOom()
 process.on('message', (message: ToEngine) => {
   try {
     handle(message)

@@ -97,6 +97,7 @@ export function startEngine(options: EngineOptions): Engine {
     state = next
     detail = why
     for (const wake of waiters) wake()
+    waiters.clear()
     options.onStatus?.(status())
   }
   const send = (message: ToEngine): void => {
@@ -105,6 +106,8 @@ export function startEngine(options: EngineOptions): Engine {
   }
 
   const receive = (message: FromEngine): void => {
+    // What a process that is being stopped still says must not bring us back to life.
+    if (state === 'stopped') return
     if (message.type === 'loaded') {
       loaded = message
       if (order) send({ type: 'order', ...order })

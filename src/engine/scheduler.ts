@@ -57,11 +57,22 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
   /** When the simulated board is done with all steps given to it so far. */
   let boardFreeAtMs = 0
 
+  /** A cache that does not fit into memory is the end of this request, not of the others. */
+  const newSequence = (id: string): Sequence | undefined => {
+    try {
+      return loaded.model.newSequence()
+    } catch (error) {
+      send(failure(id, error))
+      return undefined
+    }
+  }
+
   const admit = (): void => {
     while (active.length < options.maxSequences) {
       const next = waiting.shift()
       if (!next) return
-      const sequence = spare.pop() ?? loaded.model.newSequence()
+      const sequence = spare.pop() ?? newSequence(next.generation.request.id)
+      if (!sequence) continue
       sequence.truncate(0)
       next.generation.start(sequence)
       const now = monotonicMs()
