@@ -38,17 +38,24 @@ t.test('the openai client', async (t) => {
       stream_options: { include_usage: true },
     })
     let text = ''
-    let pieces = 0
     let usage: unknown = null
     for await (const chunk of stream) {
-      const delta = chunk.choices[0]?.delta.content ?? ''
-      if (delta !== '') pieces++
-      text += delta
+      text += chunk.choices[0]?.delta.content ?? ''
       usage = chunk.usage ?? usage
     }
     t.equal(text, whole.choices[0].message.content)
-    t.ok(pieces > 1, `${pieces} pieces`)
     t.match(usage, { energy: { joules: Number, method: 'simulated' } }, 'the last chunk carries the joules')
+  })
+
+  t.test('continues a text, piece by piece', async (t) => {
+    const options = { model, prompt: 'Returns within', max_tokens: 24, temperature: 0 }
+    const whole = await client.completions.create(options)
+    const pieces: string[] = []
+    for await (const chunk of await client.completions.create({ ...options, stream: true })) {
+      if (chunk.choices[0]?.text) pieces.push(chunk.choices[0].text)
+    }
+    t.equal(pieces.join(''), whole.choices[0].text)
+    t.ok(pieces.length > 1, `${pieces.length} pieces`)
   })
 
   t.test('gets errors that it understands', async (t) => {
@@ -63,6 +70,7 @@ t.test('the openai client', async (t) => {
     })
     await t.rejects(client.chat.completions.create({ model, messages: 'hello' as unknown as typeof messages }), {
       status: 400,
+      message: /messages/,
     })
     const reply = await fetch(`${daemon.url}/v1/chat/completions`, {
       method: 'POST',
@@ -96,7 +104,7 @@ t.test('the ollama client', async (t) => {
     t.equal(shown.details.family, 'llama')
     t.match((await client.ps()).models, [{ model }])
     t.match(await client.version(), { version: String })
-    await t.rejects(client.show({ model: 'llama3' }), { status_code: 404 })
+    await t.rejects(client.show({ model: 'llama3' }), { status_code: 404, message: /not found/ })
   })
 
   t.test('chats, whole and in pieces', async (t) => {

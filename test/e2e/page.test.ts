@@ -34,14 +34,14 @@ t.test(
     t.equal(new URL(page.url()).pathname, '/ui')
 
     await page.waitForFunction("/^\\d+(\\.\\d+)?$/.test(document.getElementById('watts').textContent)")
-    const watts = await page.$eval('#watts', (output) => output.textContent)
-    await page.waitForFunction(`document.getElementById('watts').textContent !== '${watts}'`)
+    const idleWatts = Number(await page.$eval('#watts', (output) => output.textContent))
     t.match(await page.$eval('#budget', (output) => output.textContent), '50')
     t.equal(await page.$eval('#simulated', (badge) => (badge as unknown as { hidden: boolean }).hidden), false)
 
     const sample = await page.waitForSelector('#samples button')
     const question = await sample?.evaluate((button) => button.textContent)
     await sample?.click()
+    await page.waitForFunction(`Number(document.getElementById('watts').textContent) > ${idleWatts + 5}`)
     await page.waitForSelector('.turn.assistant .bill')
     t.equal(await page.$eval('.turn.user .text', (text) => text.textContent), question)
     const answer = await page.$eval('.turn.assistant .text', (text) => text.textContent)

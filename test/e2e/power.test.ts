@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -141,6 +141,16 @@ t.test('Ctrl-C ends it within 5 s, also in the middle of an answer, and the cloc
   t.ok(ms < 5000, `${Math.round(ms)} ms`)
   t.match(await deapd('restore', '--state', stateDir), { code: 0, stdout: /nothing to restore/ })
   t.match(readClocks(stateDir)[1], '1300500000\n')
+})
+
+t.test('no library writes home or speaks to its maker', async (t) => {
+  // ONNX Runtime 1.30 keeps a device id and an upload queue in the home folder unless it is told not to; in CI it does not.
+  const home = t.testdir({ home: {} })
+  const { CI: _, XDG_CACHE_HOME: __, ORT_DISABLE_TELEMETRY: ___, ...env } = process.env
+  const stateDir = join(home, 'state')
+  const daemon = await startDaemon(t, { stateDir, env: { ...env, HOME: join(home, 'home') } })
+  t.match(await daemon.json('/readyz'), { status: 'ready' })
+  t.same(readdirSync(join(home, 'home')), [])
 })
 
 t.test('a busy port is named with the option that chooses another', async (t) => {

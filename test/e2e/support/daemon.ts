@@ -72,11 +72,14 @@ const startSeconds = 60
  */
 export async function startDaemon(
   t: Test,
-  options: { args?: string[]; stateDir?: string } = {},
+  options: { args?: string[]; stateDir?: string; env?: NodeJS.ProcessEnv } = {},
 ): Promise<RunningDaemon> {
   const stateDir = options.stateDir ?? t.testdir()
   const args = ['--state', stateDir, '--listen', '127.0.0.1:0', '--mqtt', 'embedded:0', ...(options.args ?? [])]
-  const child = spawn(process.execPath, [main, 'serve', ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [main, 'serve', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: options.env ?? process.env,
+  })
   const exited = once(child, 'exit')
   let log = ''
   child.stderr.setEncoding('utf8').on('data', (text) => {
@@ -128,7 +131,7 @@ async function readBanner(child: ChildProcess, log: () => string): Promise<strin
     // What it prints later must not fill the pipe and stop it.
     child.stdout?.resume()
   }
-  throw new Error(`deapd was not ready within ${startSeconds} s:\n${lines.join('\n')}\n${log()}`)
+  throw new Error(`deapd ended before it was ready, or was not ready within ${startSeconds} s:\n${log()}`)
 }
 
 /** The snapshots of /v1/power/stream, until the reader stops. */
