@@ -164,6 +164,10 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
     })
     const mqttUrl = await connectMqtt({ settings, platform, device, pack, view, budget, log, lifecycle })
     await engine.ready()
+    // "Ready" is said when every view says so, not a tick before.
+    const shown = view.until((snapshot) => snapshot.engine.state === 'ready')
+    loop.wake()
+    await shown
     notify.ready(`${pack.id} on ${board.name}, ${budget.get().watts} W`)
     lifecycle.add('notify', () => notify.stopping())
     return {

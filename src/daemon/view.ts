@@ -12,6 +12,8 @@ export interface View {
   readonly snapshot: () => Snapshot
   readonly subscribe: (listener: (snapshot: Snapshot) => void) => () => void
   readonly show: (tick: Tick) => void
+  /** Resolves with the first snapshot from now on that fits. */
+  until(fits: (snapshot: Snapshot) => boolean): Promise<Snapshot>
 }
 
 export function createView(parts: () => Omit<SnapshotParts, 'tick'>, log: Log): View {
@@ -24,6 +26,14 @@ export function createView(parts: () => Omit<SnapshotParts, 'tick'>, log: Log): 
       return current
     },
     subscribe: feed.subscribe,
+    until: (fits) =>
+      new Promise((resolve) => {
+        const leave = feed.subscribe((snapshot) => {
+          if (!fits(snapshot)) return
+          leave()
+          resolve(snapshot)
+        })
+      }),
     show(tick) {
       const before = current?.governor
       current = makeSnapshot({ ...parts(), tick })

@@ -64,6 +64,8 @@ export function libraryPath(): string {
 }
 
 export function loadOrt(path = libraryPath()): Ort {
+  // From 1.30 on the library keeps a device id in the home folder and queues usage reports unless it is told not to.
+  process.env.ORT_DISABLE_TELEMETRY = '1'
   try {
     if (!existsSync(path)) throw new Error('there is no such file')
     return open(path)
