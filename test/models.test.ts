@@ -2,6 +2,7 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { bundledModelDir, modelsDir } from '../src/models/bundled.ts'
 import { importModel } from '../src/models/import.ts'
 import { cutLevels, orderByNorm } from '../src/models/levels.ts'
 import { decodeModel, type Graph } from '../src/models/onnx/proto.ts'
@@ -182,4 +183,21 @@ t.test('damage to a package is named', async (t) => {
   t.throws(() => openPackage(dir), { code: 'package_invalid', message: /not plain/ })
   writeFileSync(join(dir, 'deapd-model.json'), '{')
   t.throws(() => openPackage(dir), { code: 'package_invalid' })
+})
+
+t.test('the shipped package is what import makes of the shipped checkpoint', async (t) => {
+  const shipped = verifyPackage(bundledModelDir)
+  const { weights, block } = shipped.manifest.quantisation
+  const out = join(t.testdir({}), 'support-xs')
+  const source = join(modelsDir, 'support', 'checkpoint')
+  const made = importModel({ source, out, quantisation: weights, block, levels: shipped.manifest.levels.length })
+  t.same({ ...made, created: '', files: '' }, { ...shipped.manifest, created: '', files: '' })
+  for (const name of ['model.onnx', 'tokenizer.json', 'chat_template.jinja'])
+    t.same(made.files[name], shipped.manifest.files[name])
+  const [a, b] = [out, shipped.dir].map((dir) => readFileSync(join(dir, 'model.onnx.data')))
+  // Cosines may differ in the last bit between versions of Node; weights may not differ at all, and they are nearly everything.
+  const different = a.reduce((count, byte, i) => count + (byte === b[i] ? 0 : 1), 0)
+  t.equal(a.length, b.length)
+  t.ok(different < a.length / 1000, `${different} bytes differ`)
+  t.ok(b.length <= 4e6, 'at most 4 MB of weights')
 })
