@@ -244,12 +244,6 @@ export const errorTable = {
     message: 'An internal error stopped this request. Nothing else was affected.',
     hint: 'Please report it with the lines that the log shows under the x-request-id of this reply.',
   },
-  simulation_unknown: {
-    status: 400,
-    exit: 2,
-    message: 'There is no scenario "{scenario}".',
-    hint: 'Scenarios: {known}.',
-  },
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof errorTable

@@ -179,7 +179,7 @@ t.test('stop strings are found over token borders and never shown', async (t) =>
 
 t.test('text survives the tokenizer, token by token, with no broken character in between', async (t) => {
   const dir = tinyPackage(t)
-  const tokenizer = openTokenizer(dir, openPackage(dir).manifest)
+  const tokenizer = openTokenizer(dir)
   for (const text of [
     'hello world',
     'héllo 😀 wörld',

@@ -149,3 +149,11 @@ t.test('README lists every error code, and no other', async (t) => {
   const listed = [...readme.matchAll(/^\| `([a-z_]+)` \| \d{3} \|/gm)].map(([, code]) => code)
   t.same(listed.sort(), Object.keys(errorTable).sort())
 })
+
+t.test('every row of the error table is thrown somewhere', async (t) => {
+  const text = files
+    .filter((file) => file !== 'errors.ts')
+    .map((file) => readFileSync(join(src, file), 'utf8'))
+    .join('\n')
+  for (const code of Object.keys(errorTable)) t.ok(text.includes(`'${code}'`), code)
+})

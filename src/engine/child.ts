@@ -39,7 +39,7 @@ function load({ modelDir, threads, maxSequences, maxQueued }: Extract<ToEngine, 
   const { manifest } = openPackage(modelDir)
   const ort = loadOrt()
   const model = openModel(ort, modelDir, manifest, threads)
-  const tokenizer = openTokenizer(modelDir, manifest)
+  const tokenizer = openTokenizer(modelDir)
   loaded = { model, tokenizer, encodeChat: openTemplate(modelDir, manifest, tokenizer) }
   const sequences = Math.max(1, Math.min(maxSequences, Math.floor(kvBudgetBytes / model.kvBytes)))
   scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, send })

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers'
 import { DeapdError, detailOf } from '../errors.ts'
-import type { Manifest } from '../models/manifest.ts'
 
 export interface Tokenizer {
   /** Text as token ids without BOS; special tokens written out in the text are recognised. */
@@ -19,7 +18,7 @@ interface TokenizerFile {
 }
 
 /** Loads a package's tokenizer.json; throws `package_damaged`. */
-export function openTokenizer(dir: string, _manifest: Manifest): Tokenizer {
+export function openTokenizer(dir: string): Tokenizer {
   try {
     const file = JSON.parse(readFileSync(join(dir, 'tokenizer.json'), 'utf8')) as TokenizerFile
     const inner = new HfTokenizer(file, {})
