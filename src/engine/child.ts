@@ -3,6 +3,7 @@
  * run blocks its thread, a native fault takes the process with it, and only its end surely gives unified memory back.
  */
 import { writeFileSync } from 'node:fs'
+import { setPriority } from 'node:os'
 import { openPackage } from '../models/package.ts'
 import { benchModel } from './bench.ts'
 import type { Loaded } from './generation.ts'
@@ -17,8 +18,15 @@ import { openTokenizer } from './tokenizer.ts'
 /** KV memory all answers together may take; a long-context model gets fewer at a time. */
 const kvBudgetBytes = 512e6
 
-/** When memory runs out the kernel should take the model, which comes back, and not the governor, which holds the clocks. */
-function volunteerForOom(): void {
+/** Politeness of the engine process; 0 is ordinary. */
+const niceness = 5
+
+/**
+ * The governor comes first. When cores are scarce it should get one at every tick, and when memory runs out the kernel should
+ * take the model, which comes back, and not the process that holds the clocks.
+ */
+function yieldToGovernor(): void {
+  setPriority(niceness)
   try {
     writeFileSync('/proc/self/oom_score_adj', '600')
   } catch {
@@ -81,7 +89,7 @@ function handle(message: ToEngine): void {
   }
 }
 
-volunteerForOom()
+yieldToGovernor()
 process.on('message', (message: ToEngine) => {
   try {
     handle(message)
