@@ -161,8 +161,7 @@ def losses(model, ids, mask, score=False):
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is made orthogonal by five Newton-Schulz steps (Jordan et al. 2024): a model this small learns
-    in fewer steps than with AdamW. For the matrices inside the layers only."""
+    """Momentum whose update is made orthogonal by five Newton-Schulz steps (Jordan et al. 2024), for the matrices inside the layers."""
     def __init__(self, params, lr):
         super().__init__(params, {'lr': lr})
 

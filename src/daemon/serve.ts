@@ -77,7 +77,10 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       onChange: ({ watts, source: by, leaseUntil }) => {
         log.info({ watts, by, lease_until: leaseUntil }, `budget ${watts} W, set by ${by}`)
         const limits = { budget_watts: watts, source: by, lease_until: leaseUntil?.toISOString() ?? null }
-        void store.update((state) => Object.assign(state, { limits }))
+        // A full disk must not cost the budget: it is in force already, only a restart would not know of it.
+        store
+          .update((state) => Object.assign(state, { limits }))
+          .catch((error) => log.error({ err: error }, 'the budget order could not be written'))
         loop?.wake()
       },
     })

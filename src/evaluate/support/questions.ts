@@ -12,7 +12,7 @@ export interface Turn {
 interface Kind {
   readonly name: string
   readonly stratum: Stratum
-  /** Every fourth wording from the third on is held out of training. */
+  /** The third and the sixth are held out of training. */
   readonly wordings: readonly string[]
   /** Slot values and the answer, or nothing when this shop has no such case. */
   readonly ask: (shop: Shop, random: Random) => { slots: readonly string[]; answer: string } | undefined
@@ -313,7 +313,7 @@ export const kinds: readonly Kind[] = [
 
 const openings = ['', '', '', 'Hello. ', 'Hi. ', 'Please: ']
 
-/** Is this wording kept for the test split? One or two of each kind's seven are. */
+/** Is this wording kept out of training? Two of each kind's seven are. */
 export const isHeldOutWording = (index: number): boolean => index === 2 || index === 5
 
 /** One question and its answer about `shop`; `heldOutWording` picks from the wordings training never saw. */

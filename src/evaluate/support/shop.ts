@@ -89,7 +89,7 @@ const kinds = ['lamp', 'kettle', 'chair', 'mug', 'clock', 'radio', 'scarf', 'des
 const carriers = ['DHL', 'UPS', 'GLS', 'Hermes', 'Fedex', 'Posta']
 const statuses: readonly Status[] = ['pending', 'shipped', 'delivered', 'cancelled', 'delivered', 'pending']
 
-/** Every fifth combination belongs to the held-out pool; validation and calibration use it too, never training. */
+/** Every fifth combination belongs to the pool of test and calibration; training and validation never draw from it. */
 const held = (a: number, b: number): boolean => (a * 7 + b * 3) % 5 === 0
 const wantsHeld = (split: Split): boolean => split === 'test' || split === 'calibration'
 
