@@ -2,13 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DeapdError } from '../errors.ts'
-import { type Cut, cutLevels, orderByNorm } from './levels.ts'
+import { describePackage } from './describe.ts'
+import { cutLevels, orderByNorm } from './levels.ts'
 import { type Manifest, manifestFile } from './manifest.ts'
 import { emitLlama, type LayerWeights } from './onnx/llama.ts'
-import { cacheHeadSize } from './onnx/padding.ts'
 import { encodeModel } from './onnx/proto.ts'
-import { createWeightFile, type Quantisation, type WeightFile } from './onnx/weights.ts'
-import { hashFile } from './package.ts'
+import { createWeightFile, type Quantisation } from './onnx/weights.ts'
 import { type LlamaShape, parseConfig } from './source/config.ts'
 import { openSafetensors, readJson, type TensorSource } from './source/safetensors.ts'
 import { chatTemplate } from './source/template.ts'
@@ -21,16 +20,6 @@ export interface ImportOptions {
   readonly block: number
   readonly levels: number
   readonly onProgress?: (done: number, total: number, what: string) => void
-}
-
-/** What the maker of a package may say beside the weights: `deapd.json` in the source folder. */
-interface Extras {
-  readonly name?: string
-  readonly description?: string
-  readonly source?: string
-  readonly licence?: string
-  readonly default_system_prompt?: string
-  readonly sample_questions?: string[]
 }
 
 /**
@@ -88,7 +77,8 @@ function build(
   writeFileSync(join(folder, 'model.onnx'), encodeModel(graph))
   writeFileSync(join(folder, 'tokenizer.json'), readFileSync(join(source, 'tokenizer.json')))
   writeFileSync(join(folder, 'chat_template.jinja'), chatTemplate(source))
-  const manifest = describe(source, folder, shape, cut, form, weights)
+  const extras = { source: basename(source), name: basename(source), ...readJson(source, 'deapd.json') }
+  const manifest = describePackage(folder, extras, shape, cut, form, weights)
   writeFileSync(join(folder, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`)
   return manifest
 }
@@ -131,69 +121,3 @@ function* readLayers(shape: LlamaShape, matrix: ReadMatrix, { onProgress }: Impo
     onProgress?.(i + 1, layers, 'layers')
   }
 }
-
-function describe(
-  source: string,
-  folder: string,
-  shape: LlamaShape,
-  { chunkChannels, widths }: Cut,
-  form: { readonly quantisation: Quantisation; readonly block: number },
-  weights: WeightFile,
-): Manifest {
-  const extras = (readJson(source, 'deapd.json') ?? {}) as Extras
-  // Embeddings are looked up, not read through; everything else is read once per decoded token.
-  const gatedBytes = widths.map((_, level) => layerBytes(weights, shape.layers, `mlp.${level}.`))
-  const ungated =
-    weights.bytes('lm_head') +
-    weights.bytes('layer.') +
-    weights.bytes('final_norm') -
-    gatedBytes.reduce((a, b) => a + b, 0)
-  const levelBytes = widths.map((_, level) => ungated + gatedBytes.slice(0, level + 1).reduce((a, b) => a + b, 0))
-  const full = levelBytes[levelBytes.length - 1]
-  const files = ['model.onnx', 'model.onnx.data', 'tokenizer.json', 'chat_template.jinja']
-  const { hiddenSize, ffnSize, vocabSize, heads, kvHeads, headSize } = shape
-  const perLayer = hiddenSize * (2 * heads * headSize + 2 * kvHeads * headSize + 3 * ffnSize + 2)
-  return {
-    schema: 'deapd-model/1',
-    name: extras.name ?? basename(source),
-    description: extras.description ?? '',
-    source: extras.source ?? basename(source),
-    licence: extras.licence ?? 'unknown',
-    created: new Date(Number(process.env.SOURCE_DATE_EPOCH ?? Date.now() / 1000) * 1000).toISOString(),
-    shape: {
-      family: 'llama',
-      hidden_size: hiddenSize,
-      layers: shape.layers,
-      heads,
-      kv_heads: kvHeads,
-      head_size: headSize,
-      cache_head_size: cacheHeadSize(headSize),
-      ffn_size: ffnSize,
-      vocab_size: vocabSize,
-      context_tokens: shape.contextTokens,
-      parameters: perLayer * shape.layers + hiddenSize + vocabSize * hiddenSize * (shape.tied ? 1 : 2),
-    },
-    dtype: 'float32',
-    quantisation: {
-      weights: form.quantisation,
-      lm_head: form.quantisation === 'none' ? 'none' : 'int8',
-      block: form.block,
-    },
-    bos_token_id: shape.bosTokenId,
-    eos_token_ids: [...shape.eosTokenIds],
-    levels: levelBytes.map((bytes) => ({ share: bytes / full, weight_bytes: bytes, loss: bytes === full ? 0 : null })),
-    chunks: {
-      channels: chunkChannels,
-      order: 'weight-norm',
-      widths: Array.from({ length: shape.layers }, () => [...widths]),
-    },
-    energy_priors: null,
-    certificate: null,
-    default_system_prompt: extras.default_system_prompt ?? null,
-    sample_questions: extras.sample_questions ?? [],
-    files: Object.fromEntries(files.map((file) => [file, hashFile(join(folder, file))])),
-  }
-}
-
-const layerBytes = (weights: WeightFile, layers: number, part: string): number =>
-  Array.from({ length: layers }, (_, i) => weights.bytes(`layer.${i}.${part}`)).reduce((a, b) => a + b, 0)

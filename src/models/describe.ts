@@ -1,0 +1,83 @@
+import { join } from 'node:path'
+import type { Cut } from './levels.ts'
+import type { Manifest } from './manifest.ts'
+import { cacheHeadSize } from './onnx/padding.ts'
+import type { Form, WeightFile } from './onnx/weights.ts'
+import { hashFile } from './package.ts'
+import type { LlamaShape } from './source/config.ts'
+
+/** What the maker of a package says beside the weights: `deapd.json` in the source folder. */
+export interface Extras {
+  readonly name: string
+  readonly description?: string
+  readonly source: string
+  readonly licence?: string
+  readonly default_system_prompt?: string
+  readonly sample_questions?: string[]
+}
+
+/** The manifest of a package whose other files are already in `folder`; `weights` knows what was written. */
+export function describePackage(
+  folder: string,
+  extras: Extras,
+  shape: LlamaShape,
+  { chunkChannels, widths }: Cut,
+  form: Form,
+  weights: Pick<WeightFile, 'bytes'>,
+): Manifest {
+  // Embeddings are looked up, not read through; everything else is read once per decoded token.
+  const gatedBytes = widths.map((_, level) => layerBytes(weights, shape.layers, `mlp.${level}.`))
+  const ungated =
+    weights.bytes('lm_head') +
+    weights.bytes('layer.') +
+    weights.bytes('final_norm') -
+    gatedBytes.reduce((a, b) => a + b, 0)
+  const levelBytes = widths.map((_, level) => ungated + gatedBytes.slice(0, level + 1).reduce((a, b) => a + b, 0))
+  const full = levelBytes[levelBytes.length - 1]
+  const files = ['model.onnx', 'model.onnx.data', 'tokenizer.json', 'chat_template.jinja']
+  const { hiddenSize, ffnSize, vocabSize, heads, kvHeads, headSize } = shape
+  const perLayer = hiddenSize * (2 * heads * headSize + 2 * kvHeads * headSize + 3 * ffnSize + 2)
+  return {
+    schema: 'deapd-model/1',
+    name: extras.name,
+    description: extras.description ?? '',
+    source: extras.source,
+    licence: extras.licence ?? 'unknown',
+    created: new Date(Number(process.env.SOURCE_DATE_EPOCH ?? Date.now() / 1000) * 1000).toISOString(),
+    shape: {
+      family: 'llama',
+      hidden_size: hiddenSize,
+      layers: shape.layers,
+      heads,
+      kv_heads: kvHeads,
+      head_size: headSize,
+      cache_head_size: cacheHeadSize(headSize),
+      ffn_size: ffnSize,
+      vocab_size: vocabSize,
+      context_tokens: shape.contextTokens,
+      parameters: perLayer * shape.layers + hiddenSize + vocabSize * hiddenSize * (shape.tied ? 1 : 2),
+    },
+    dtype: 'float32',
+    quantisation: {
+      weights: form.quantisation,
+      lm_head: form.quantisation === 'none' ? 'none' : 'int8',
+      block: form.block,
+    },
+    bos_token_id: shape.bosTokenId,
+    eos_token_ids: [...shape.eosTokenIds],
+    levels: levelBytes.map((bytes) => ({ share: bytes / full, weight_bytes: bytes, loss: bytes === full ? 0 : null })),
+    chunks: {
+      channels: chunkChannels,
+      order: 'weight-norm',
+      widths: Array.from({ length: shape.layers }, () => [...widths]),
+    },
+    energy_priors: null,
+    certificate: null,
+    default_system_prompt: extras.default_system_prompt ?? null,
+    sample_questions: extras.sample_questions ?? [],
+    files: Object.fromEntries(files.map((file) => [file, hashFile(join(folder, file))])),
+  }
+}
+
+const layerBytes = (weights: Pick<WeightFile, 'bytes'>, layers: number, part: string): number =>
+  Array.from({ length: layers }, (_, i) => weights.bytes(`layer.${i}.${part}`)).reduce((a, b) => a + b, 0)
