@@ -2,7 +2,7 @@ import t from 'tap'
 import { boards, findBoard } from '../src/board/boards/index.ts'
 import { detectBoard } from '../src/board/detect.ts'
 import { totalPower } from '../src/board/reading.ts'
-import { relativeVolts, stepWork, type Work, workSeconds, workWatts } from '../src/board/work.ts'
+import { partShares, relativeVolts, runWork, stepWork, type Work, workSeconds, workWatts } from '../src/board/work.ts'
 
 const decode7b: Work = { phase: 'decode', bytes: 3.4e9, flops: 13.2e9 }
 const prefill7b: Work = { phase: 'prefill', bytes: 3.4e9, flops: 128 * 13.2e9 }
@@ -104,4 +104,18 @@ t.test('detection by part number', async (t) => {
   })
   t.match(detectBoard('raspberrypi,5-model-b\0', 'Raspberry Pi 5'), { board: undefined, why: /not a Jetson/ })
   t.match(detectBoard(undefined, undefined), { board: undefined, why: 'there is no device tree' })
+})
+
+t.test('a run for several sequences reads the weights once and each its own cache', async (t) => {
+  const cost = { weightBytes: [50, 100], kvBytesPerContextToken: 2, flopsPerToken: 10 }
+  const run = {
+    phase: 'decode',
+    level: 1,
+    parts: [
+      { tokens: 1, contextTokens: 9 },
+      { tokens: 1, contextTokens: 29 },
+    ],
+  } as const
+  t.same(runWork(cost, run), { phase: 'decode', bytes: 100 + 20 + 60, flops: 20 })
+  t.same(partShares(cost, run), [70 / 180, 110 / 180])
 })

@@ -87,14 +87,28 @@ t.test('static joules by time, dynamic joules by weight, the rest idle', async (
 
 t.test('work is cut at the ends of an interval', async (t) => {
   const works = [
-    { requestId: 'a', phase: 'prefill', startedAtMs: 0, seconds: 0.1, weight: 10 },
-    { requestId: 'a', phase: 'decode', startedAtMs: 100, seconds: 0.2, weight: 20 },
-    { requestId: 'b', phase: 'decode', startedAtMs: 900, seconds: 1, weight: 1 },
+    { phase: 'prefill', startedAtMs: 0, seconds: 0.1, parts: [{ requestId: 'a', weight: 10 }] },
+    { phase: 'decode', startedAtMs: 100, seconds: 0.2, parts: [{ requestId: 'a', weight: 20 }] },
+    {
+      phase: 'decode',
+      startedAtMs: 900,
+      seconds: 1,
+      parts: [
+        { requestId: 'a', weight: 1 },
+        { requestId: 'b', weight: 3 },
+      ],
+    },
   ] as const
   const busy = busyBetween(works, 50, 200)
   t.ok(Math.abs(busy.prefillSeconds - 0.05) < 1e-12 && Math.abs(busy.decodeSeconds - 0.1) < 1e-12)
   t.equal(busy.shares.length, 1)
   t.ok(Math.abs(busy.shares[0].weight - 15) < 1e-9 && Math.abs(busy.shares[0].seconds - 0.15) < 1e-9)
+  const together = busyBetween(works, 900, 1900)
+  t.equal(together.decodeSeconds, 1, 'a run for two answers is one second of work')
+  t.strictSame(together.shares, [
+    { requestId: 'a', seconds: 0.5, weight: 1 },
+    { requestId: 'b', seconds: 0.5, weight: 3 },
+  ])
   t.strictSame(
     worksAfter(works, 200).map((work) => work.startedAtMs),
     [100, 900],

@@ -255,7 +255,9 @@ const never = new AbortController().signal
 
 t.test('the engine process answers, alone and together, the same', async (t) => {
   const steps: number[] = []
-  const engine = await engineFor(t, tinyPackage(t), { onStep: (step) => steps.push(step.tokens) })
+  const engine = await engineFor(t, tinyPackage(t), {
+    onStep: (step) => steps.push(...step.parts.map((part) => part.tokens)),
+  })
   const alone = await collect(engine.generate(request('a'), never))
   t.equal(alone.done.finishReason, 'length')
   t.equal(alone.done.completionTokens, 8)

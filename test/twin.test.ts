@@ -18,12 +18,19 @@ import { energyBetween } from '../src/twin/since.ts'
 const board = findBoard('agx-orin-64gb')
 const { model } = board
 const top = board.gpu.pointsHz[board.gpu.pointsHz.length - 1]
+const mine = [{ requestId: 'a', share: 1 }]
 const decode: Work = { phase: 'decode', bytes: 3.407e9, flops: 13.2e9 }
 
 t.test('energy is exact however the time is cut and whenever steps are reported', async (t) => {
   const steps = fc.array(
     fc.record({
-      requestId: fc.constantFrom('a', 'b'),
+      parts: fc.constantFrom(
+        [{ requestId: 'a', share: 1 }],
+        [
+          { requestId: 'a', share: 0.25 },
+          { requestId: 'b', share: 0.75 },
+        ],
+      ),
       startedAtMs: fc.integer({ min: 0, max: 2000 }),
       seconds: fc.double({ min: 0.001, max: 1, noNaN: true }),
       work: fc.constant(decode),
@@ -65,7 +72,7 @@ t.test('energy is exact however the time is cut and whenever steps are reported'
 
 t.test('a step at its own pace draws what the model says', async (t) => {
   const seconds = workSeconds(model, top, decode)
-  const step = { requestId: 'a', startedAtMs: 0, seconds, work: decode }
+  const step = { parts: mine, startedAtMs: 0, seconds, work: decode }
   const state = advance(addPlantStep(initialPlant(0, 25), step), model, 1000, top, 25)
   t.ok(Math.abs(total(state.dynamicJoules) - workWatts(model, top, decode) * seconds) < 1e-9)
   t.strictSame(state.steps, [], 'a finished step is dropped')
@@ -100,7 +107,7 @@ t.test('every board: tree, real sensors, real clocks and plant close the loop', 
       t.equal(twin.gpuHz(), hz)
       const seconds = workSeconds(row.model, hz, decode)
       for (let count = 0; count < 20; count += 1) {
-        twin.addStep({ requestId: 'a', startedAtMs: atMs + count * seconds * 1000, seconds, work: decode })
+        twin.addStep({ parts: mine, startedAtMs: atMs + count * seconds * 1000, seconds, work: decode })
       }
       let sum = 0
       const samples = Math.floor((20 * seconds * 1000) / 45)
@@ -148,7 +155,7 @@ t.test('a damaged clock file is no cap; settling is exact; bills are forgotten',
   twin.refresh(45)
   t.equal(twin.gpuHz(), top)
   const before = twin.settle(100)
-  twin.addStep({ requestId: 'a', startedAtMs: 100, seconds: 0.5, work: decode })
+  twin.addStep({ parts: mine, startedAtMs: 100, seconds: 0.5, work: decode })
   const half = twin.settle(350)
   const all = twin.settle(600)
   t.ok(Math.abs(all.requests.a.joules - 2 * half.requests.a.joules) < 1e-9)
@@ -216,8 +223,11 @@ t.test('closed loop: real adapters, governor and plant hold a budget that falls 
       const next = tokens++ % 60 === 0 ? prefill : token
       const work = stepWork(cost, next)
       const seconds = workSeconds(model, twin.gpuHz(), work)
-      twin.addStep({ requestId: 'a', startedAtMs: freeAtMs, seconds, work })
-      works = [...works, { requestId: 'a', phase: next.phase, startedAtMs: freeAtMs, seconds, weight: work.bytes }]
+      twin.addStep({ parts: mine, startedAtMs: freeAtMs, seconds, work })
+      works = [
+        ...works,
+        { phase: next.phase, startedAtMs: freeAtMs, seconds, parts: [{ requestId: 'a', weight: work.bytes }] },
+      ]
       freeAtMs += seconds * 1000
     }
     if (atMs % 45 === 0) twin.refresh(atMs)

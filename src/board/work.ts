@@ -39,6 +39,28 @@ export function stepWork(
   }
 }
 
+/** One run of the engine for one or several sequences. */
+export interface RunShape {
+  readonly phase: 'prefill' | 'decode'
+  readonly level: number
+  readonly parts: readonly { readonly tokens: number; readonly contextTokens: number }[]
+}
+
+/** The work of a run: the weights once, whatever the number of sequences, and each sequence's own keys and values. */
+export function runWork(cost: ModelCost, { phase, level, parts }: RunShape): Work {
+  const tokens = parts.reduce((sum, part) => sum + part.tokens, 0)
+  const contextTokens = parts.reduce((sum, part) => sum + part.contextTokens, 0)
+  return stepWork(cost, { phase, level, tokens, contextTokens })
+}
+
+/** Each sequence's part of a run, adding up to 1: its own keys and values and an equal share of the weights. */
+export function partShares(cost: ModelCost, run: RunShape): readonly number[] {
+  const kv = run.parts.map((part) => cost.kvBytesPerContextToken * (part.contextTokens + part.tokens))
+  const { bytes } = runWork(cost, run)
+  const weights = (bytes - kv.reduce((sum, own) => sum + own, 0)) / run.parts.length
+  return kv.map((own) => (own + weights) / bytes)
+}
+
 /** GPU core volts over the volts at the knee: flat below it, rising linearly above (hardware.md §4.5). */
 export function relativeVolts(model: PowerModel, gpuHz: number): number {
   return gpuHz <= model.kneeHz ? 1 : 1 + model.voltSlope * (gpuHz / model.kneeHz - 1)

@@ -1,7 +1,7 @@
 import type { EnergyWindow, EnergyWindows } from '../api/ports.ts'
 import type { Reading } from '../board/reading.ts'
 import type { Board } from '../board/types.ts'
-import { type ModelCost, stepWork, workWatts } from '../board/work.ts'
+import { type ModelCost, partShares, runWork, workWatts } from '../board/work.ts'
 import { billOf } from '../energy/bill.ts'
 import { busyBetween, type TimedWork, worksAfter } from '../energy/busy.ts'
 import { addSample, emptyMeter } from '../energy/integrate.ts'
@@ -84,10 +84,13 @@ export function createAccountant(options: AccountantOptions): Accountant {
     method,
     ledger: () => ledger,
     addStep(step) {
-      const work = stepWork(cost, step)
-      const weight = workWatts(board.model, options.gpuHz(), work) * step.seconds
-      works = [...worksAfter(works, settledMs - 1000), { ...step, weight }]
-      twin?.addStep({ ...step, work })
+      const { phase, startedAtMs, seconds } = step
+      const work = runWork(cost, step)
+      const joules = workWatts(board.model, options.gpuHz(), work) * seconds
+      const shares = partShares(cost, step)
+      const parts = step.parts.map(({ requestId }, i) => ({ requestId, share: shares[i], weight: joules * shares[i] }))
+      works = [...worksAfter(works, settledMs - 1000), { phase, startedAtMs, seconds, parts }]
+      twin?.addStep({ startedAtMs, seconds, work, parts })
     },
     busy: (fromMs, toMs) => busyBetween(works, fromMs, toMs),
     settle,

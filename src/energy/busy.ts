@@ -1,13 +1,13 @@
 import type { Share } from './ledger.ts'
 
-/** A piece of engine work in time, and its weight in the bill: bytes moved, or modelled joules. */
+/** A piece of engine work in time, and its weights in the bills: bytes moved, or modelled joules. */
 export interface TimedWork {
-  readonly requestId: string
   readonly phase: 'prefill' | 'decode'
   /** Monotonic milliseconds. */
   readonly startedAtMs: number
   readonly seconds: number
-  readonly weight: number
+  /** The requests it was done for; the time is shared equally, the rest by weight. */
+  readonly parts: readonly { readonly requestId: string; readonly weight: number }[]
 }
 
 export interface Busy {
@@ -25,12 +25,14 @@ export function busyBetween(works: readonly TimedWork[], fromMs: number, toMs: n
     const overlap = (Math.min(endMs, toMs) - Math.max(work.startedAtMs, fromMs)) / 1000
     if (!(overlap > 0)) continue
     seconds[work.phase] += overlap
-    const before = shares.get(work.requestId)
-    shares.set(work.requestId, {
-      requestId: work.requestId,
-      seconds: (before?.seconds ?? 0) + overlap,
-      weight: (before?.weight ?? 0) + (work.weight * overlap) / work.seconds,
-    })
+    for (const { requestId, weight } of work.parts) {
+      const before = shares.get(requestId)
+      shares.set(requestId, {
+        requestId,
+        seconds: (before?.seconds ?? 0) + overlap / work.parts.length,
+        weight: (before?.weight ?? 0) + (weight * overlap) / work.seconds,
+      })
+    }
   }
   return { prefillSeconds: seconds.prefill, decodeSeconds: seconds.decode, shares: [...shares.values()] }
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
 import { DeapdError } from '../errors.ts'
 import type { Manifest } from '../models/manifest.ts'
 import { createMailbox, type Mailbox } from './mailbox.ts'
@@ -207,10 +208,11 @@ export function startEngine(options: EngineOptions): Engine {
     },
     bench: async (bench) => (await ask('bench', { type: 'bench', id: 'bench', ...bench }, 'benched')).result,
     setOrder(next) {
-      if (order && order.capLevel === next.capLevel && order.ecoLevel === next.ecoLevel && order.duty === next.duty)
-        return
-      order = next
-      send({ type: 'order', ...next })
+      const { capLevel, ecoLevel, duty, concurrency, prefillChunk } = next
+      const wanted = { capLevel, ecoLevel, duty, concurrency, prefillChunk }
+      if (isDeepStrictEqual(order, wanted)) return
+      order = wanted
+      send({ type: 'order', ...wanted })
     },
     setPace(next) {
       pace = { type: 'pace', pace: next }

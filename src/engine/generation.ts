@@ -1,7 +1,14 @@
 import { DeapdError } from '../errors.ts'
 import { chooseLevel, type LevelOrder } from './levels.ts'
 import type { Model, Sequence } from './model.ts'
-import type { DoneEvent, FinishReason, GenerateRequest, TokenEvent } from './protocol.ts'
+import {
+  type DoneEvent,
+  defaultPrefillChunk,
+  type FinishReason,
+  type GenerateRequest,
+  type Order,
+  type TokenEvent,
+} from './protocol.ts'
 import { createSampler, type Sampler } from './sampler.ts'
 import { stopFilter } from './stop.ts'
 import type { ChatEncoder } from './template.ts'
@@ -23,9 +30,6 @@ export interface StepResult {
   readonly finished: FinishReason | null
 }
 
-/** Tokens of a prompt that run at once: a cancel or a clock change is seen after at most this many. */
-export const prefillChunk = 64
-
 /** Tokens in an answer when the caller sets no limit: whatever the context still holds. */
 const unlimited = Number.POSITIVE_INFINITY
 
@@ -34,7 +38,7 @@ export interface Generation {
   readonly request: GenerateRequest
   readonly promptIds: readonly number[]
   start(sequence: Sequence): void
-  step(order: LevelOrder): StepResult
+  step(order: LevelOrder & Pick<Order, 'prefillChunk'>): StepResult
   summary(finishReason: FinishReason): Omit<DoneEvent, 'queueSeconds' | 'prefillSeconds' | 'decodeSeconds'>
 }
 
@@ -110,7 +114,7 @@ export function createGeneration({ model, tokenizer, encodeChat }: Loaded, reque
       const contextTokens = sequence.length
       if (contextTokens < promptIds.length) {
         // The prompt always runs at the full level, so that the cache is exact whatever level decodes (DESIGN §6).
-        const ids = promptIds.slice(contextTokens, contextTokens + prefillChunk)
+        const ids = promptIds.slice(contextTokens, contextTokens + (order.prefillChunk ?? defaultPrefillChunk))
         const run = sequence.run(ids, full, ids.length - 1)
         const last = contextTokens + ids.length === promptIds.length
         logits = last ? run : undefined

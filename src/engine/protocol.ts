@@ -49,7 +49,14 @@ export interface Order {
   readonly ecoLevel: number
   /** Part of the time, 0 to 1, in which the engine may be busy; below 1 it pauses between steps. */
   readonly duty: number
+  /** Answers made at once; without a word as many as there are slots. */
+  readonly concurrency?: number
+  /** Tokens of a prompt run at once; without a word `defaultPrefillChunk`. */
+  readonly prefillChunk?: number
 }
+
+/** Tokens of a prompt that run at once: a cancel or a clock change is seen after at most this many. */
+export const defaultPrefillChunk = 64
 
 export type ToEngine =
   | {
@@ -93,17 +100,25 @@ export interface TokenEvent {
   readonly topLogprobs: readonly { readonly tokenId: number; readonly token: string; readonly logprob: number }[] | null
 }
 
-/** Work the engine did or, when paced, is doing: known at its start, so that the simulated board can draw the power in time. */
+/** One run of the graph, done or, when paced, being done: known at its start, so that the simulated board can draw the power in time. */
 export interface StepEvent {
   readonly phase: 'prefill' | 'decode'
-  readonly requestId: string
   readonly level: number
   /** Monotonic milliseconds. */
   readonly startedAtMs: number
   readonly seconds: number
-  /** New tokens of this step, and tokens already in the cache. */
+  /** The answers it worked for; they share one pass over the weights. */
+  readonly parts: readonly StepPart[]
+}
+
+/** One answer's part of a step. */
+export interface StepPart {
+  readonly requestId: string
+  /** Tokens run, and tokens already in the cache. */
   readonly tokens: number
   readonly contextTokens: number
+  /** Tokens of the answer that it decided: none, one, or with drafts several. */
+  readonly emitted: number
 }
 
 export type FinishReason = 'stop' | 'length' | 'cancelled'

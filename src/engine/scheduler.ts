@@ -68,7 +68,7 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
   }
 
   const admit = (): void => {
-    while (active.length < options.maxSequences) {
+    while (active.length < Math.min(options.maxSequences, order.concurrency ?? options.maxSequences)) {
       const next = waiting.shift()
       if (!next) return
       const sequence = spare.pop() ?? newSequence(next.generation.request.id)
@@ -107,13 +107,11 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
     const { phase, level, tokens, contextTokens } = step
     send({
       type: 'step',
-      requestId: job.generation.request.id,
       phase,
       level,
-      tokens,
-      contextTokens,
       startedAtMs,
       seconds,
+      parts: [{ requestId: job.generation.request.id, tokens, contextTokens, emitted: step.token ? 1 : 0 }],
     })
     if (phase === 'prefill') job.prefillSeconds += seconds
     else job.decodeSeconds += seconds

@@ -3,11 +3,12 @@ import { gpuWatts, type Work, workSeconds } from '../board/work.ts'
 
 /** A piece of engine work on the plant: announced at its start or afterwards, it may end in the future. */
 export interface PlantStep {
-  readonly requestId: string
   /** Monotonic milliseconds. */
   readonly startedAtMs: number
   readonly seconds: number
   readonly work: Work
+  /** Whose work it is; the shares add up to 1. */
+  readonly parts: readonly { readonly requestId: string; readonly share: number }[]
 }
 
 /** Watts above idle, by what draws them; rails are made of these parts. */
@@ -78,12 +79,14 @@ export function advance(
     const watts = dynamicOf(model, gpuHz, active)
     dynamic = plus(dynamic, scaled(watts, length))
     for (const step of active) {
-      const before = requests[step.requestId] ?? { joules: 0, seconds: 0, bytes: 0 }
-      const shared = ((watts.gpu + watts.busy) * length) / active.length
-      requests[step.requestId] = {
-        joules: before.joules + shared + dramWatts(model, gpuHz, step) * length,
-        seconds: before.seconds + length / active.length,
-        bytes: before.bytes + (step.work.bytes * length) / step.seconds,
+      const joules = ((watts.gpu + watts.busy) / active.length + dramWatts(model, gpuHz, step)) * length
+      for (const { requestId, share } of step.parts) {
+        const before = requests[requestId] ?? { joules: 0, seconds: 0, bytes: 0 }
+        requests[requestId] = {
+          joules: before.joules + joules * share,
+          seconds: before.seconds + length / active.length / step.parts.length,
+          bytes: before.bytes + (step.work.bytes * share * length) / step.seconds,
+        }
       }
     }
   }
