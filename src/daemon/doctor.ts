@@ -75,7 +75,7 @@ export const checks: readonly ((context: Context) => Promise<Check>)[] = [
   check('sensors', async ({ settings, stateDir }) => {
     const { board, simulated, root } = choosePlatform(settings, stateDir)
     if (simulated) return 'the simulated board brings its own'
-    const source = await discoverPower(board, { root, tegrastats: settings.tegrastats || null, now: monotonicMs })
+    const source = discoverPower(board, { root, tegrastats: settings.tegrastats || null, now: monotonicMs })
     try {
       const { totalWatts, totalWattsReason, totalRule } = await source.read(monotonicMs())
       if (totalWatts === null) throw new DeapdError('sensor_missing', { root, detail: totalWattsReason ?? 'unknown' })

@@ -34,7 +34,7 @@ export async function openHardware(
   const twin = simulated ? createTwin({ board, root, now: monotonicMs }) : null
   twin?.start()
   if (twin) lifecycle.add('twin', () => twin.stop())
-  const source = await discoverPower(board, { root, tegrastats, now: monotonicMs })
+  const source = discoverPower(board, { root, tegrastats, now: monotonicMs })
   lifecycle.add('power source', () => source.close())
   const clocks = openClocks({ board, root, journalPath })
   if (clocks.gpuReason) log.warn({}, `${clocks.gpuReason}; the budget is held by levels and pauses alone`)

@@ -1,28 +1,35 @@
+import { existsSync } from 'node:fs'
 import type { Board } from '../board/types.ts'
-import { createHwmonSource, findChannels } from './hwmon.ts'
+import { createBoardSource, type Offer } from './board-source.ts'
+import { createConditions } from './conditions.ts'
+import { openValueFiles } from './files.ts'
+import { createHwmon, createIio } from './hwmon.ts'
 import type { PowerSource } from './source.ts'
-import { createTegrastatsSource, unknownReading } from './tegrastats.ts'
-import { readThermal } from './thermal.ts'
+import { createTegrastats } from './tegrastats.ts'
 
-/** The best power sensor there is: hwmon, else tegrastats when a command is given, else one that says why it is blind. */
-export async function discoverPower(
+/** What NVIDIA's package installs on every Jetson; five lines a second are well above its least interval. */
+const ownTegrastats = '/usr/bin/tegrastats'
+const ownCommand = `${ownTegrastats} --interval 200`
+
+/**
+ * The board's sensors, best first: its power monitors, those of old releases, then a tegrastats child where a command was
+ * given or the board has its own. None is settled at the start: each is looked for while those before it are blind.
+ */
+export function discoverPower(
   board: Board,
   options: { readonly root: string; readonly tegrastats: string | null; readonly now: () => number },
-): Promise<PowerSource> {
-  const labels = (await findChannels(options.root)).map((channel) => channel.label)
-  const missing = board.total.rails.filter((label) => !labels.includes(label))
-  if (missing.length === 0) return createHwmonSource(board, options.root)
-  if (options.tegrastats !== null) {
-    return createTegrastatsSource(board, { command: options.tegrastats, now: options.now })
-  }
-  const reason = `no power sensor found: hwmon under ${options.root} lacks ${missing.join(', ')}, no tegrastats given`
-  return {
-    name: 'none',
-    staleAfterMs: 500,
-    async read(atMs) {
-      const { tjCelsius, tjCelsiusReason } = await readThermal(options.root)
-      return { ...unknownReading(board, atMs, 'none', reason), tjCelsius, tjCelsiusReason }
-    },
-    async close() {},
-  }
+): PowerSource {
+  const { root, now } = options
+  const files = openValueFiles()
+  const command = options.tegrastats ?? (root === '/' && existsSync(ownTegrastats) ? ownCommand : null)
+  const instruments: Offer[] = [
+    { open: () => createHwmon(board, root, files) },
+    { open: () => createIio(board, root, files) },
+  ]
+  if (command !== null) instruments.push({ open: () => createTegrastats(board, { command, now }) })
+  return createBoardSource(board, {
+    conditions: createConditions(board, root, files),
+    instruments,
+    close: () => files.close(),
+  })
 }

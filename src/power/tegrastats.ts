@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa, parseCommandString } from 'execa'
-import { type Reading, totalPower } from '../board/reading.ts'
+import { totalPower, unknownPower } from '../board/reading.ts'
 import type { Board } from '../board/types.ts'
 import { detailOf } from '../errors.ts'
-import type { PowerSource } from './source.ts'
+import type { Instrument, InstrumentReading } from './source.ts'
 import { parseTegrastats, type TegrastatsLine } from './tegrastats-parse.ts'
-import { hottest } from './thermal.ts'
 
 export interface TegrastatsOptions {
   /** The command line that prints the lines, for example `tegrastats --interval 100`. */
@@ -22,7 +21,7 @@ export interface TegrastatsOptions {
  * A child that prints tegrastats lines, of which the latest is kept. It is started again when it ends, with growing
  * pauses, and ended by its own process id: `tegrastats --stop` would end anybody's.
  */
-export function createTegrastatsSource(board: Board, options: TegrastatsOptions): PowerSource {
+export function createTegrastats(board: Board, options: TegrastatsOptions): Instrument {
   const { now, backoffMs = { first: 500, most: 30_000 } } = options
   const [file, ...args] = parseCommandString(options.command)
   const stop = new AbortController()
@@ -74,21 +73,13 @@ export function createTegrastatsSource(board: Board, options: TegrastatsOptions)
     get staleAfterMs(): number {
       return Math.max(500, 2.5 * periodMs)
     },
-    async read(atMs: number): Promise<Reading> {
+    async read(atMs: number): Promise<InstrumentReading> {
       if (latest === null || atMs - latest.atMs > source.staleAfterMs) {
         const reason = latest === null ? trouble : `${trouble}: last line ${Math.round(atMs - latest.atMs)} ms ago`
-        return unknownReading(board, latest?.atMs ?? atMs, 'tegrastats', reason)
+        return unknownPower(board, latest?.atMs ?? atMs, 'tegrastats', reason)
       }
       const { railWatts, zoneCelsius } = latest.line
-      const { tjCelsius, tjCelsiusReason } = hottest(zoneCelsius, 'no temperature in the tegrastats line')
-      return {
-        atMs: latest.atMs,
-        source: 'tegrastats',
-        railWatts,
-        ...totalPower(board, railWatts),
-        tjCelsius,
-        tjCelsiusReason,
-      }
+      return { atMs: latest.atMs, source: 'tegrastats', railWatts, ...totalPower(board, railWatts), zoneCelsius }
     },
     async close(): Promise<void> {
       stop.abort()
@@ -96,18 +87,4 @@ export function createTegrastatsSource(board: Board, options: TegrastatsOptions)
     },
   }
   return source
-}
-
-/** A reading that knows nothing, and why. */
-export function unknownReading(board: Board, atMs: number, source: string, reason: string): Reading {
-  return {
-    atMs,
-    source,
-    railWatts: {},
-    totalWatts: null,
-    totalWattsReason: reason,
-    totalRule: board.total.name,
-    tjCelsius: null,
-    tjCelsiusReason: reason,
-  }
 }
