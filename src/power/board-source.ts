@@ -68,7 +68,7 @@ export function createBoardSource(
     name = blind[0].source
     if (blind.length === 1) return blind[0]
     const totalWattsReason = blind.map((reading) => `${reading.source}: ${reading.totalWattsReason}`).join('; ')
-    return { ...blind[0], totalWattsReason }
+    return { ...blind[0], totalWattsReason: `no power sensor answers: ${totalWattsReason}` }
   }
 
   return {
