@@ -29,10 +29,10 @@ t.test('every row is complete and consistent', async (t) => {
     t.ok(board.budget.minWatts < board.budget.defaultWatts && board.budget.defaultWatts <= board.budget.maxWatts)
     t.ok(board.budget.minWatts > board.model.idleWatts, `${board.id}: the least budget is above idle`)
     const counted = board.rails.filter((rail) => board.total.rails.includes(rail.label))
-    const sum = (part: 'idleWatts' | 'gpuPart' | 'busyPart' | 'dramPart') =>
+    const sum = (part: 'idleWatts' | 'gpuPart' | 'cpuPart' | 'busyPart' | 'dramPart') =>
       counted.reduce((total, rail) => total + rail[part], 0)
     t.ok(Math.abs(sum('idleWatts') - board.model.idleWatts) < 1e-9, `${board.id}: idle watts of the rails add up`)
-    for (const part of ['gpuPart', 'busyPart', 'dramPart'] as const) {
+    for (const part of ['gpuPart', 'cpuPart', 'busyPart', 'dramPart'] as const) {
       t.ok(Math.abs(sum(part) - 1) < 1e-9, `${board.id}: ${part} adds up to 1`)
     }
     t.equal(findBoard(board.id), board)

@@ -28,9 +28,10 @@ export interface Rail {
   /** Nominal volts of the rail and watts of one sensor step. */
   readonly volts: number
   readonly stepWatts: number
-  /** Idle watts of this rail, and its part (0..1) of the GPU, engine-busy and DRAM watts of the power model. */
+  /** Idle watts of this rail, and its part (0..1) of the GPU (with its leakage), CPU, active-step and DRAM watts of the model. */
   readonly idleWatts: number
   readonly gpuPart: number
+  readonly cpuPart: number
   readonly busyPart: number
   readonly dramPart: number
 }
@@ -43,10 +44,12 @@ export interface TotalRule {
 
 /**
  * Priors of the power and time model (hardware.md §4.5, §4.6), ±40 % until calibrated:
- * P = idle + k·SM·f·Vr(f)²·activity·busy + dramJoulesPerByte·bytes/s, Vr = 1 up to f0 and then 1 + s·(f/f0 − 1);
- * a decode step takes ((bytes/BWc)^p + (bytes/BWm)^p)^(1/p) with BWc = beta·SM·f, prefill flops/(efficiency·peak).
+ * P = idle + leak(Tj) + active + cpu(f_cpu) + k·SM·f·Vr(f)²·activity·u + dramJoulesPerByte·bytes/s, Vr = 1 up to the knee
+ * and then 1 + s·(f/knee − 1); a decode step takes host(f_cpu) + ((bytes/BWc)^p + (bytes/BWm)^p)^(1/p) with BWc = beta·SM·f,
+ * prefill flops/(efficiency·peak). u is the part of the step in which the GPU works.
  */
 export interface PowerModel {
+  /** Unlocked clocks, GPU railgated, at the leakage's reference temperature. */
   readonly idleWatts: number
   readonly smCount: number
   readonly wattsPerSmGhz: number
@@ -54,8 +57,10 @@ export interface PowerModel {
   readonly voltSlope: number
   readonly decodeActivity: number
   readonly prefillActivity: number
-  /** Extra watts of CPU and 5 V rail while the engine runs, whatever the GPU clock. */
-  readonly cpuBusyWatts: number
+  /** Extra watts of the rails beside GPU and CPU while the engine runs, whatever the clocks. */
+  readonly activeWatts: number
+  readonly cpu: CpuModel
+  readonly leak: LeakModel
   readonly dramJoulesPerByte: number
   /** Bytes per second per SM per GHz that the cores can take in. */
   readonly coreBytesPerSmGhz: number
@@ -64,10 +69,46 @@ export interface PowerModel {
   readonly rooflinePower: number
   readonly flopsPerSmGhz: number
   readonly prefillEfficiency: number
-  readonly thermal: {
-    readonly dieKelvinPerWatt: number
-    readonly dieSeconds: number
-    readonly sinkKelvinPerWatt: number
-    readonly sinkSeconds: number
-  }
+  readonly thermal: ThermalModel
+  readonly fan: FanModel
+  /** Module watts at which the over-current monitor (OC3, instantaneous) trips and throttles. */
+  readonly overCurrentWatts: number
+}
+
+/** P = busy cores · wattsPerCoreGhz · f · Vr(f)². */
+export interface CpuModel {
+  readonly maxHz: number
+  readonly wattsPerCoreGhz: number
+  readonly kneeHz: number
+  readonly voltSlope: number
+  /** Cores the engine keeps busy while a step runs: it launches kernels and waits for them. */
+  readonly busyCores: number
+  /** Seconds per step in which the GPU waits for the host, at `maxHz`; they grow as the CPU clock falls. */
+  readonly hostSeconds: number
+}
+
+/** Static watts grow with temperature: watts · exp(perKelvin · (Tj − reference)), of which `idleWatts` holds the first. */
+export interface LeakModel {
+  readonly watts: number
+  readonly referenceCelsius: number
+  readonly perKelvin: number
+}
+
+/** Two nodes: the die over the heat sink, the heat sink over the air at the fan's slowest. */
+export interface ThermalModel {
+  readonly dieKelvinPerWatt: number
+  readonly dieSeconds: number
+  readonly sinkKelvinPerWatt: number
+  readonly sinkSeconds: number
+}
+
+/** The fan is outside the module's power (hardware.md §1.2). Its speed rises from `slowest` (0..1) at `fromCelsius` to 1 at `toCelsius`. */
+export interface FanModel {
+  readonly slowest: number
+  readonly fromCelsius: number
+  readonly toCelsius: number
+  /** Watts at full speed; they go with the cube of the speed. */
+  readonly fullWatts: number
+  /** The sink's resistance goes with speed to the minus this. */
+  readonly coolingPower: number
 }

@@ -62,17 +62,27 @@ export function partShares(cost: ModelCost, run: RunShape): readonly number[] {
 }
 
 /** GPU core volts over the volts at the knee: flat below it, rising linearly above (hardware.md §4.5). */
-export function relativeVolts(model: PowerModel, gpuHz: number): number {
-  return gpuHz <= model.kneeHz ? 1 : 1 + model.voltSlope * (gpuHz / model.kneeHz - 1)
+export function relativeVolts({ kneeHz, voltSlope }: Pick<PowerModel, 'kneeHz' | 'voltSlope'>, hz: number): number {
+  return hz <= kneeHz ? 1 : 1 + voltSlope * (hz / kneeHz - 1)
 }
 
-/** Seconds the work takes at this GPU clock. */
-export function workSeconds(model: PowerModel, gpuHz: number, work: Work): number {
+/** Seconds the work takes at these clocks: what the GPU needs and what it waits for the host. */
+export function workSeconds(model: PowerModel, gpuHz: number, work: Work, cpuHz = model.cpu.maxHz): number {
+  return gpuSeconds(model, gpuHz, work) + hostSeconds(model, cpuHz)
+}
+
+/** Seconds in which the GPU works. */
+export function gpuSeconds(model: PowerModel, gpuHz: number, work: Work): number {
   return Math.max(memorySeconds(model, gpuHz, work), computeSeconds(model, gpuHz, work))
 }
 
+/** Seconds of a step in which the GPU waits for the host to launch it and to sample. */
+export function hostSeconds({ cpu }: PowerModel, cpuHz: number): number {
+  return (cpu.hostSeconds * cpu.maxHz) / cpuHz
+}
+
 /**
- * Watts of the GPU above idle while such work runs. A prefill too short to fill the arithmetic units is bound by memory
+ * Watts of the GPU above idle while it works. A prefill too short to fill the arithmetic units is bound by memory
  * like decode, so its activity lies between the two in proportion.
  */
 export function gpuWatts(model: PowerModel, gpuHz: number, work: Work): number {
@@ -84,10 +94,23 @@ export function gpuWatts(model: PowerModel, gpuHz: number, work: Work): number {
   return model.wattsPerSmGhz * model.smCount * (gpuHz / giga) * relativeVolts(model, gpuHz) ** 2 * activity
 }
 
-/** Watts above idle while such work runs at this GPU clock. */
-export function workWatts(model: PowerModel, gpuHz: number, work: Work): number {
-  const dram = (model.dramJoulesPerByte * work.bytes) / workSeconds(model, gpuHz, work)
-  return gpuWatts(model, gpuHz, work) + model.cpuBusyWatts + dram
+/** Watts of this many busy CPU cores above idle. */
+export function cpuWatts({ cpu }: PowerModel, cpuHz: number, cores: number): number {
+  return cores * cpu.wattsPerCoreGhz * (cpuHz / giga) * relativeVolts(cpu, cpuHz) ** 2
+}
+
+/** Mean watts above idle over a step with such work at these clocks. */
+export function workWatts(model: PowerModel, gpuHz: number, work: Work, cpuHz = model.cpu.maxHz): number {
+  const busy = gpuSeconds(model, gpuHz, work)
+  const seconds = busy + hostSeconds(model, cpuHz)
+  const dram = (model.dramJoulesPerByte * work.bytes) / seconds
+  const gpu = (gpuWatts(model, gpuHz, work) * busy) / seconds
+  return gpu + model.activeWatts + cpuWatts(model, cpuHz, model.cpu.busyCores) + dram
+}
+
+/** Watts that leakage adds at this temperature to what `idleWatts` holds of it; negative when it is colder. */
+export function leakWatts({ leak }: PowerModel, tjCelsius: number): number {
+  return leak.watts * (Math.exp(leak.perKelvin * (tjCelsius - leak.referenceCelsius)) - 1)
 }
 
 function memorySeconds(model: PowerModel, gpuHz: number, work: Work): number {

@@ -1,5 +1,5 @@
 import type { PowerModel } from '../board/types.ts'
-import { type ModelCost, workSeconds } from '../board/work.ts'
+import { gpuSeconds, hostSeconds, type ModelCost } from '../board/work.ts'
 import { DeapdError } from '../errors.ts'
 
 /** What a token of a model costs that the bundled small one stands for on the simulated board. */
@@ -36,12 +36,13 @@ export function asIfCost(name: string, shares: readonly number[]): ModelCost | u
   }
 }
 
-/** Seconds of the engine protocol's pace: what the steps of this model take on this board at this clock. */
-export function paceOf(model: PowerModel, cost: ModelCost, gpuHz: number) {
+/** Seconds of the engine protocol's pace: what the steps of this model take on this board at these clocks. */
+export function paceOf(model: PowerModel, cost: ModelCost, gpuHz: number, cpuHz = model.cpu.maxHz) {
   const full = cost.weightBytes[cost.weightBytes.length - 1]
-  const seconds = (bytes: number, flops: number): number => workSeconds(model, gpuHz, { phase: 'decode', bytes, flops })
+  const seconds = (bytes: number, flops: number): number => gpuSeconds(model, gpuHz, { phase: 'decode', bytes, flops })
+  const host = hostSeconds(model, cpuHz)
   return {
-    decodeSeconds: cost.weightBytes.map((bytes) => seconds(bytes, (cost.flopsPerToken * bytes) / full)),
+    decodeSeconds: cost.weightBytes.map((bytes) => host + seconds(bytes, (cost.flopsPerToken * bytes) / full)),
     decodeSecondsPerContextToken: seconds(cost.kvBytesPerContextToken, 0),
     prefillSecondsPerToken: seconds(0, cost.flopsPerToken),
   }

@@ -1,24 +1,12 @@
 import type { Board } from '../board/types.ts'
 import type { ModelCost } from '../board/work.ts'
 import { paceOf } from './as-if.ts'
-import { uniform } from './noise.ts'
-import {
-  addPlantStep,
-  advance,
-  initialPlant,
-  type PlantState,
-  type PlantStep,
-  plus,
-  type RequestUse,
-  railWatts,
-  scaled,
-  tjCelsius,
-} from './plant.ts'
-import { sampleRails, sampleZones } from './sensors.ts'
+import { watchFaults } from './fault-file.ts'
+import type { PlantStep, RequestUse } from './plant.ts'
+import { sampleZones } from './sensors.ts'
 import { openTree } from './tree.ts'
+import { createVirtualBoard, refreshMs } from './virtual.ts'
 
-/** INA3221 values change every 40 to 50 ms on a Jetson (hardware.md §2.1). */
-const refreshMs = 45
 /** Zones move slowly; writing them with every refresh would only cost CPU. */
 const zoneRefreshMs = 450
 
@@ -57,51 +45,51 @@ export interface Twin {
   /** The clock the GPU runs at under work: the highest point within the cap that stands in the tree. */
   gpuHz(): number
   tjCelsius(): number
-  pace(cost: ModelCost, gpuHz: number): ReturnType<typeof paceOf>
+  /** Seconds of the engine's steps on this board at the clocks it has now. */
+  pace(cost: ModelCost): ReturnType<typeof paceOf>
   /** One refresh of plant, sensors and clock, for tests and simulations that keep their own time. */
   refresh(atMs: number): void
 }
 
-/** The running simulated board: a plant behind a tree of files, which only the real adapters read and write. */
+/** The running simulated board: a virtual board behind a tree of files, which only the real adapters read and write. */
 export function createTwin(options: TwinOptions): Twin {
-  const { board, root, now, seed = 1, ambientCelsius = 25 } = options
+  const { board, root, now, seed, ambientCelsius } = options
   const tree = openTree(board, root)
-  const random = uniform(seed)
-  const points = board.gpu.pointsHz
-  let gpuHz = clockWithin(tree.gpuCapHz())
-  let plant: PlantState = initialPlant(now(), ambientCelsius)
-  let shown = plant
+  const virtual = createVirtualBoard({ board, seed, startMs: now(), ambientCelsius })
+  const faults = watchFaults(root)
   let zonesAtMs = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | null = null
+  obeyTree()
 
-  function clockWithin(capHz: number | null): number {
-    return points.findLast((point) => point <= (capHz ?? points[points.length - 1])) ?? points[0]
-  }
-
-  function settle(atMs: number): TwinEnergy {
-    plant = advance(plant, board.model, atMs, gpuHz, ambientCelsius)
-    return energy()
+  /** A cap that somebody damaged is none. */
+  function obeyTree(): void {
+    virtual.setGpuCap(tree.gpuCapHz() ?? board.gpu.pointsHz[board.gpu.pointsHz.length - 1])
+    virtual.setCpuCap(tree.cpuCapHz() ?? board.cpu.maxHz)
   }
 
   function energy(): TwinEnergy {
-    const { atMs, joules, staticJoules, requests } = plant
+    const { atMs, joules, staticJoules, requests } = virtual.state()
     return { atMs, joules, staticJoules, requests }
   }
 
   function refresh(atMs: number): void {
-    settle(atMs)
-    const seconds = (plant.atMs - shown.atMs) / 1000
-    if (seconds > 0) {
-      // The sensor averages over its conversion time: the mean since the last refresh, not one moment.
-      const dynamic = scaled(plus(plant.dynamicJoules, scaled(shown.dynamicJoules, -1)), 1 / seconds)
-      tree.writeRails(sampleRails(board, railWatts(board, dynamic), random))
-    }
-    shown = plant
-    gpuHz = clockWithin(tree.gpuCapHz())
-    tree.writeGpuHz(plant.steps.length > 0 ? gpuHz : points[0])
-    if (atMs - zonesAtMs < zoneRefreshMs) return
+    const injected = faults.changed()
+    if (injected !== null) virtual.setFaults(injected)
+    virtual.refresh(atMs)
+    obeyTree()
+    const { rails, loss, tjCelsius, overCurrentEvents, throttling, gpuLoad } = virtual.sensed()
+    tree.loseSensors(loss)
+    tree.refuseClocks(faults.inForce('clock-refused', atMs) !== undefined)
+    if (rails !== null) tree.writeRails(rails)
+    tree.writeProtection(overCurrentEvents, throttling)
+    tree.writeClocks({
+      gpuHz: virtual.state().steps.length > 0 ? virtual.gpuHz() : board.gpu.pointsHz[0],
+      cpuHz: virtual.state().steps.length > 0 ? virtual.cpuHz() : board.cpu.minHz,
+      gpuLoad,
+    })
+    if (atMs - zonesAtMs < zoneRefreshMs || rails === null) return
     zonesAtMs = atMs
-    tree.writeZones(sampleZones(tjCelsius(plant)))
+    tree.writeZones(sampleZones(tjCelsius))
   }
 
   return {
@@ -113,20 +101,21 @@ export function createTwin(options: TwinOptions): Twin {
     stop() {
       if (timer !== null) clearInterval(timer)
       timer = null
+      // A tree that cannot be written or read would stay behind for the next start.
+      tree.refuseClocks(false)
+      tree.loseSensors(null)
       tree.close()
     },
-    addStep(step) {
-      plant = addPlantStep(plant, step)
+    addStep: virtual.addStep,
+    settle(atMs) {
+      virtual.settle(atMs)
+      return energy()
     },
-    settle,
     energy,
-    forget(requestId) {
-      const { [requestId]: _billed, ...requests } = plant.requests
-      plant = { ...plant, requests }
-    },
-    gpuHz: () => gpuHz,
-    tjCelsius: () => tjCelsius(plant),
-    pace: (cost, hz) => paceOf(board.model, cost, hz),
+    forget: virtual.forget,
+    gpuHz: virtual.gpuHz,
+    tjCelsius: () => virtual.sensed().tjCelsius,
+    pace: (cost) => paceOf(virtual.board().model, cost, virtual.gpuHz(), virtual.cpuHz()),
     refresh,
   }
 }

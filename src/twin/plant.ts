@@ -1,5 +1,6 @@
 import type { Board, PowerModel } from '../board/types.ts'
-import { gpuWatts, type Work, workSeconds } from '../board/work.ts'
+import { cpuWatts, gpuSeconds, gpuWatts, hostSeconds, leakWatts, type Work } from '../board/work.ts'
+import { fanSpeed, fanWatts, heated } from './heat.ts'
 
 /** A piece of engine work on the plant: announced at its start or afterwards, it may end in the future. */
 export interface PlantStep {
@@ -11,9 +12,20 @@ export interface PlantStep {
   readonly parts: readonly { readonly requestId: string; readonly share: number }[]
 }
 
-/** Watts above idle, by what draws them; rails are made of these parts. */
-export interface Dynamic {
+/** What the plant runs at and stands in. */
+export interface Conditions {
+  readonly gpuHz: number
+  readonly cpuHz: number
+  readonly ambientCelsius: number
+  /** Mean CPU cores that something else than the engine keeps busy. */
+  readonly hostCores: number
+}
+
+/** Watts above the idle figure, by what draws them; rails are made of these parts. */
+export interface Parts {
+  readonly leak: number
   readonly gpu: number
+  readonly cpu: number
   readonly busy: number
   readonly dram: number
 }
@@ -22,22 +34,28 @@ export interface PlantState {
   readonly atMs: number
   /** Steps whose energy is not wholly booked yet. */
   readonly steps: readonly (PlantStep & { readonly bookedToMs: number })[]
-  /** Cumulative joules since the start: the whole board, what it would have drawn idle, and the parts above idle. */
+  /** Cumulative joules since the start: the whole module, what it would have drawn idle, and the parts above idle. */
   readonly joules: number
   readonly staticJoules: number
-  readonly dynamicJoules: Dynamic
+  readonly partJoules: Parts
+  /** Outside the module's power: no rail shows it (hardware.md §1.2). */
+  readonly fanJoules: number
   readonly requests: Readonly<Record<string, RequestUse>>
   readonly sinkCelsius: number
   readonly dieKelvin: number
 }
 
 export interface RequestUse {
+  /** Joules above static ones. */
   readonly joules: number
   readonly seconds: number
   readonly bytes: number
 }
 
-const none: Dynamic = { gpu: 0, busy: 0, dram: 0 }
+const none: Parts = { leak: 0, gpu: 0, cpu: 0, busy: 0, dram: 0 }
+
+/** Leakage and fan follow the temperature at the start of a stretch, so stretches are kept shorter than the die's time constant. */
+const longestMs = 1000
 
 export function initialPlant(atMs: number, ambientCelsius: number): PlantState {
   return {
@@ -45,7 +63,8 @@ export function initialPlant(atMs: number, ambientCelsius: number): PlantState {
     steps: [],
     joules: 0,
     staticJoules: 0,
-    dynamicJoules: none,
+    partJoules: none,
+    fanJoules: 0,
     requests: {},
     sinkCelsius: ambientCelsius,
     dieKelvin: 0,
@@ -58,90 +77,113 @@ export function addPlantStep(state: PlantState, step: PlantStep): PlantState {
 }
 
 /**
- * Advances to `toMs` at one GPU clock. Energy is exact: every stretch between the starts and ends of steps is integrated,
- * also for steps that were reported late, whose past is booked now.
+ * Advances to `toMs` under one set of conditions. Energy is exact: every stretch between the starts and ends of steps is
+ * integrated, also for steps that were reported late, whose past is booked now.
  */
-export function advance(
-  state: PlantState,
-  model: PowerModel,
-  toMs: number,
-  gpuHz: number,
-  ambientCelsius: number,
-): PlantState {
-  if (toMs <= state.atMs) return state
+export function advance(state: PlantState, model: PowerModel, toMs: number, conditions: Conditions): PlantState {
+  let now = state
+  while (toMs > now.atMs) now = advanceStretch(now, model, Math.min(toMs, now.atMs + longestMs), conditions)
+  return now
+}
+
+function advanceStretch(state: PlantState, model: PowerModel, toMs: number, conditions: Conditions): PlantState {
   const seconds = (toMs - state.atMs) / 1000
-  const staticJoules = model.idleWatts * seconds
-  let dynamic = none
+  const tj = tjCelsius(state)
+  const leak = leakWatts(model, tj) * seconds
+  const others = cpuWatts(model, conditions.cpuHz, conditions.hostCores) * seconds
+  const work = state.steps.length === 0 ? null : bookSteps(state, model, toMs, conditions)
+  const parts = plus(work?.joules ?? none, { ...none, leak, cpu: others })
+  const staticJoules = model.idleWatts * seconds + leak
+  const joules = model.idleWatts * seconds + total(parts)
+  const fan = fanSpeed(model.fan, tj)
+  return {
+    atMs: toMs,
+    steps: work?.steps ?? state.steps,
+    joules: state.joules + joules,
+    staticJoules: state.staticJoules + staticJoules,
+    partJoules: plus(state.partJoules, parts),
+    fanJoules: state.fanJoules + fanWatts(model.fan, fan) * seconds,
+    requests: work?.requests ?? state.requests,
+    ...heated(state, model, { seconds, watts: joules / seconds, fan, ambientCelsius: conditions.ambientCelsius }),
+  }
+}
+
+/** The joules of the steps up to `toMs` that are not booked yet, and to whom they go. */
+function bookSteps(state: PlantState, model: PowerModel, toMs: number, conditions: Conditions) {
+  let joules = none
   const requests: Record<string, RequestUse> = { ...state.requests }
   for (const [fromMs, untilMs] of stretches(state.steps, toMs)) {
     const active = state.steps.filter((step) => step.bookedToMs <= fromMs && endMs(step) >= untilMs)
+    if (active.length === 0) continue
     const length = (untilMs - fromMs) / 1000
-    const watts = dynamicOf(model, gpuHz, active)
-    dynamic = plus(dynamic, scaled(watts, length))
+    const watts = wattsOf(model, conditions, active)
+    joules = plus(joules, scaled(watts, length))
     for (const step of active) {
-      const joules = ((watts.gpu + watts.busy) / active.length + dramWatts(model, gpuHz, step)) * length
+      const shared = (watts.gpu + watts.cpu + watts.busy) / active.length
+      const own = (shared + dramWatts(model, conditions, step)) * length
       for (const { requestId, share } of step.parts) {
         const before = requests[requestId] ?? { joules: 0, seconds: 0, bytes: 0 }
         requests[requestId] = {
-          joules: before.joules + joules * share,
+          joules: before.joules + own * share,
           seconds: before.seconds + length / active.length / step.parts.length,
           bytes: before.bytes + (step.work.bytes * share * length) / step.seconds,
         }
       }
     }
   }
-  const dynamicWatts = total(dynamic) / seconds
-  return {
-    atMs: toMs,
-    steps: state.steps
-      .filter((step) => endMs(step) > toMs)
-      .map((step) => ({ ...step, bookedToMs: Math.max(step.bookedToMs, toMs) })),
-    joules: state.joules + staticJoules + total(dynamic),
-    staticJoules: state.staticJoules + staticJoules,
-    dynamicJoules: plus(state.dynamicJoules, dynamic),
-    requests,
-    ...heated(state, model, seconds, model.idleWatts + dynamicWatts, ambientCelsius),
-  }
+  const steps = state.steps
+    .filter((step) => endMs(step) > toMs)
+    .map((step) => (step.bookedToMs >= toMs ? step : { ...step, bookedToMs: toMs }))
+  return { joules, requests, steps }
 }
 
-/** Watts above idle at this moment. */
-export function dynamicNow(state: PlantState, model: PowerModel, gpuHz: number): Dynamic {
+/** Watts of the module at this moment. */
+export function wattsNow(state: PlantState, model: PowerModel, conditions: Conditions): number {
   const active = state.steps.filter((step) => step.startedAtMs <= state.atMs && endMs(step) > state.atMs)
-  return dynamicOf(model, gpuHz, active)
+  const others = cpuWatts(model, conditions.cpuHz, conditions.hostCores)
+  const dynamic = active.length === 0 ? 0 : total(wattsOf(model, conditions, active))
+  return model.idleWatts + leakWatts(model, tjCelsius(state)) + others + dynamic
 }
 
-/** Watts of each rail when the board draws this much above idle. */
-export function railWatts(board: Board, dynamic: Dynamic): Record<string, number> {
+/** Watts of each rail when the module draws these parts above idle. */
+export function railWatts(board: Board, parts: Parts): Record<string, number> {
   return Object.fromEntries(
     board.rails.map((rail) => [
       rail.label,
-      rail.idleWatts + rail.gpuPart * dynamic.gpu + rail.busyPart * dynamic.busy + rail.dramPart * dynamic.dram,
+      rail.idleWatts +
+        rail.gpuPart * (parts.gpu + parts.leak) +
+        rail.cpuPart * parts.cpu +
+        rail.busyPart * parts.busy +
+        rail.dramPart * parts.dram,
     ]),
   )
 }
 
-export function tjCelsius(state: PlantState): number {
+export function tjCelsius(state: Pick<PlantState, 'sinkCelsius' | 'dieKelvin'>): number {
   return state.sinkCelsius + state.dieKelvin
 }
 
 /** The GPU runs one kernel at a time: overlapping steps share it, each moves its own bytes. */
-function dynamicOf(model: PowerModel, gpuHz: number, active: readonly PlantStep[]): Dynamic {
-  if (active.length === 0) return none
+function wattsOf(model: PowerModel, conditions: Conditions, active: readonly PlantStep[]): Parts {
+  const { gpuHz, cpuHz } = conditions
   return {
+    leak: 0,
     gpu: active.reduce((most, step) => Math.max(most, gpuWatts(model, gpuHz, step.work) * duty(model, gpuHz, step)), 0),
-    busy: model.cpuBusyWatts,
-    dram: active.reduce((sum, step) => sum + dramWatts(model, gpuHz, step), 0),
+    cpu: cpuWatts(model, cpuHz, model.cpu.busyCores),
+    busy: model.activeWatts,
+    dram: active.reduce((sum, step) => sum + dramWatts(model, conditions, step), 0),
   }
 }
 
-/** Part of the step in which the GPU works: the rest of a step slower than the board could be is waiting. */
+/** Part of the step in which the GPU works: the rest is waiting for the host, or a step slower than the board could be. */
 function duty(model: PowerModel, gpuHz: number, step: PlantStep): number {
-  return Math.min(1, workSeconds(model, gpuHz, step.work) / step.seconds)
+  return Math.min(1, gpuSeconds(model, gpuHz, step.work) / step.seconds)
 }
 
 /** The bytes of a step cannot move faster than the board moves them. */
-function dramWatts(model: PowerModel, gpuHz: number, step: PlantStep): number {
-  return (model.dramJoulesPerByte * step.work.bytes) / Math.max(step.seconds, workSeconds(model, gpuHz, step.work))
+function dramWatts(model: PowerModel, { gpuHz, cpuHz }: Conditions, step: PlantStep): number {
+  const least = gpuSeconds(model, gpuHz, step.work) + hostSeconds(model, cpuHz)
+  return (model.dramJoulesPerByte * step.work.bytes) / Math.max(step.seconds, least)
 }
 
 /** The stretches of unbooked time up to `toMs` in which the set of active steps does not change. */
@@ -153,24 +195,26 @@ function stretches(steps: PlantState['steps'], toMs: number): readonly (readonly
 
 const endMs = (step: PlantStep): number => step.startedAtMs + step.seconds * 1000
 
-/** Two nodes: the heat sink over the ambient air, the die over the heat sink (hardware.md §4.6); exact for constant power. */
-function heated(state: PlantState, model: PowerModel, seconds: number, watts: number, ambientCelsius: number) {
-  const { dieKelvinPerWatt, dieSeconds, sinkKelvinPerWatt, sinkSeconds } = model.thermal
-  const toward = (from: number, to: number, tau: number): number => to + (from - to) * Math.exp(-seconds / tau)
+export function total(parts: Parts): number {
+  return parts.leak + parts.gpu + parts.cpu + parts.busy + parts.dram
+}
+
+export function scaled(parts: Parts, factor: number): Parts {
   return {
-    sinkCelsius: toward(state.sinkCelsius, ambientCelsius + sinkKelvinPerWatt * watts, sinkSeconds),
-    dieKelvin: toward(state.dieKelvin, dieKelvinPerWatt * watts, dieSeconds),
+    leak: parts.leak * factor,
+    gpu: parts.gpu * factor,
+    cpu: parts.cpu * factor,
+    busy: parts.busy * factor,
+    dram: parts.dram * factor,
   }
 }
 
-export function total(dynamic: Dynamic): number {
-  return dynamic.gpu + dynamic.busy + dynamic.dram
-}
-
-export function scaled(dynamic: Dynamic, factor: number): Dynamic {
-  return { gpu: dynamic.gpu * factor, busy: dynamic.busy * factor, dram: dynamic.dram * factor }
-}
-
-export function plus(a: Dynamic, b: Dynamic): Dynamic {
-  return { gpu: a.gpu + b.gpu, busy: a.busy + b.busy, dram: a.dram + b.dram }
+export function plus(a: Parts, b: Parts): Parts {
+  return {
+    leak: a.leak + b.leak,
+    gpu: a.gpu + b.gpu,
+    cpu: a.cpu + b.cpu,
+    busy: a.busy + b.busy,
+    dram: a.dram + b.dram,
+  }
 }

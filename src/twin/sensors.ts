@@ -16,15 +16,22 @@ export function sampleRails(
   board: Board,
   watts: Readonly<Record<string, number>>,
   random: () => number,
+  /** Of a sensor that shows too much or too little. */
+  gain = 1,
 ): readonly RailSample[] {
-  return board.rails.map((rail) => sampleRail(rail, watts[rail.label] ?? rail.idleWatts, random))
+  return board.rails.map((rail) => sampleRail(rail, gain * (watts[rail.label] ?? rail.idleWatts), random))
 }
 
 function sampleRail(rail: Rail, watts: number, random: () => number): RailSample {
   const millivolts = Math.round((rail.volts * 1000) / busStepMillivolts) * busStepMillivolts
   const step = (rail.stepWatts / rail.volts) * 1000
-  const milliamperes = ((watts * (1 + noiseShare * normal(random))) / millivolts) * 1e6
+  const milliamperes = ((Math.max(0, watts) * (1 + noiseShare * normal(random))) / millivolts) * 1e6
   return { label: rail.label, millivolts, milliamperes: Math.round(Math.round(milliamperes / step) * step) }
+}
+
+/** Watts per rail, as an adapter reads them. */
+export function sampledWatts(samples: readonly RailSample[]): Readonly<Record<string, number>> {
+  return Object.fromEntries(samples.map((row) => [row.label, (row.millivolts * row.milliamperes) / 1e6]))
 }
 
 /** Zone temperatures around the junction's, as far apart as in real captures (a few kelvin). */

@@ -18,6 +18,7 @@ export const agxOrin64gb = {
       stepWatts: 0.392,
       idleWatts: 2.4,
       gpuPart: 1,
+      cpuPart: 0,
       busyPart: 0,
       dramPart: 30 / 80,
     },
@@ -29,7 +30,8 @@ export const agxOrin64gb = {
       stepWatts: 0.392,
       idleWatts: 0.4,
       gpuPart: 0,
-      busyPart: 1.5 / 3.4,
+      cpuPart: 1,
+      busyPart: 0,
       dramPart: 0,
     },
     {
@@ -40,7 +42,8 @@ export const agxOrin64gb = {
       stepWatts: 0.1,
       idleWatts: 4,
       gpuPart: 0,
-      busyPart: 1.9 / 3.4,
+      cpuPart: 0,
+      busyPart: 1,
       dramPart: 50 / 80,
     },
     // Fed from the 5 V rail, so never part of the total (§1.2): adding it would count DRAM twice.
@@ -52,6 +55,7 @@ export const agxOrin64gb = {
       stepWatts: 0.1,
       idleWatts: 0.7,
       gpuPart: 0,
+      cpuPart: 0,
       busyPart: 0,
       dramPart: 24 / 80,
     },
@@ -76,8 +80,21 @@ export const agxOrin64gb = {
     // int4 kernels of the TensorRT-LLM class (§4.6); dense prefill is taken to equal the stress maxima of §4.5.
     decodeActivity: 0.68,
     prefillActivity: 1,
-    // CPU_CV 1.9 W against 0.4 W idle, plus the 5 V rail's active step of 1.9 W (§4.6).
-    cpuBusyWatts: 3.4,
+    // The 5 V rail's active step of 1.9 W (§4.6).
+    activeWatts: 1.9,
+    cpu: {
+      maxHz: 2_201_600_000,
+      // Own fit of the CPU_CV stress maxima of §4.3 (15.2, 6.0, 5.6 and 1.6 W), idle 0.4 W, no railgated cluster.
+      wattsPerCoreGhz: 0.27,
+      kneeHz: 1_200_000_000,
+      voltSlope: 0.52,
+      // CPU_CV 1.9 W in decode (§4.3) against 0.4 W idle: 1.2 cores at 2.2 GHz.
+      busyCores: 1.2,
+      // GR3D 97 to 99 % while decoding (§4.6): about 2 % of a 25 ms step; its growth with a slower CPU is assumed.
+      hostSeconds: 0.0005,
+    },
+    // Assumed: no leakage was published. 0.6 W at the 30 °C of an idle board, doubling in 46 K.
+    leak: { watts: 0.6, referenceCelsius: 30, perKelvin: 0.015 },
     dramJoulesPerByte: 80e-12,
     // Between llama.cpp's 9.0 and the 12.6 of MLC (§4.6): a 3.41 GB token then takes 25.7 ms, TinyChat measured 25.9.
     coreBytesPerSmGhz: 10e9,
@@ -87,5 +104,9 @@ export const agxOrin64gb = {
     prefillEfficiency: 0.4,
     // 0.5 K/W and 90 s in all, assumed (§4.6).
     thermal: { dieKelvinPerWatt: 0.1, dieSeconds: 3, sinkKelvinPerWatt: 0.4, sinkSeconds: 90 },
+    // Assumed: speed between the active trips of 50 and 80 °C (§2.3), watts and exponent of a small axial fan.
+    fan: { slowest: 0.3, fromCelsius: 50, toCelsius: 80, fullWatts: 4, coolingPower: 0.5 },
+    // Assumed: above the 68 W that the stress maxima of §4.3 add up to.
+    overCurrentWatts: 75,
   },
 } as const satisfies Board

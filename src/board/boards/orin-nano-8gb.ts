@@ -18,6 +18,7 @@ export const orinNano8gb = {
       stepWatts: 0.04,
       idleWatts: 4.3,
       gpuPart: 1,
+      cpuPart: 1,
       busyPart: 1,
       dramPart: 1,
     },
@@ -29,7 +30,8 @@ export const orinNano8gb = {
       stepWatts: 0.04,
       idleWatts: 0.45,
       gpuPart: 1,
-      busyPart: 0.55 / 1.33,
+      cpuPart: 1,
+      busyPart: 0,
       dramPart: 0,
     },
     {
@@ -40,7 +42,8 @@ export const orinNano8gb = {
       stepWatts: 0.04,
       idleWatts: 1.37,
       gpuPart: 0,
-      busyPart: 0.2 / 1.33,
+      cpuPart: 0,
+      busyPart: 0.2 / 0.78,
       dramPart: 34 / 88,
     },
   ],
@@ -57,8 +60,20 @@ export const orinNano8gb = {
     voltSlope: 0.35,
     decodeActivity: 0.87,
     prefillActivity: 1,
-    // One busy core 0.55 W (§4.6) and the active step of 0.58 + 0.2 W.
-    cpuBusyWatts: 1.33,
+    // The active step of 0.58 W in the rest and 0.2 W in VDD_SOC (§4.6).
+    activeWatts: 0.78,
+    cpu: {
+      maxHz: 1_510_400_000,
+      // One busy core at 1344 MHz is 0.55 W (§4.6); the shape of the voltage is the AGX's, assumed.
+      wattsPerCoreGhz: 0.36,
+      kneeHz: 1_200_000_000,
+      voltSlope: 0.52,
+      busyCores: 1,
+      // GR3D 97 to 99 % while decoding (§4.6): about 2 % of the steps of §4.2.
+      hostSeconds: 0.0005,
+    },
+    // Assumed: no leakage was published. 0.2 W at the 35 °C of an idle board, doubling in 46 K.
+    leak: { watts: 0.2, referenceCelsius: 35, perKelvin: 0.015 },
     dramJoulesPerByte: 88e-12,
     coreBytesPerSmGhz: 9e9,
     memoryBytesPerSecond: 0.76 * 68.3e9,
@@ -67,5 +82,9 @@ export const orinNano8gb = {
     prefillEfficiency: 0.35,
     // 2.4 K/W with a slow fan, time constant 90 to 120 s; the die follows at 0.2 K/W (§4.6).
     thermal: { dieKelvinPerWatt: 0.2, dieSeconds: 2, sinkKelvinPerWatt: 2.2, sinkSeconds: 100 },
+    // Assumed, as on the AGX; the fan of the developer kit is smaller.
+    fan: { slowest: 0.3, fromCelsius: 50, toCelsius: 80, fullWatts: 1.5, coolingPower: 0.5 },
+    // The critical threshold of 4.05 A (§2.2) at 5 V.
+    overCurrentWatts: 20.25,
   },
 } as const satisfies Board

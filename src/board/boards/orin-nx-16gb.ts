@@ -21,5 +21,12 @@ export const orinNx16gb = {
   },
   cpu: { policies: [0, 4], minHz: 729_600_000, maxHz: 1_984_000_000 },
   budget: { minWatts: 8, maxWatts: 25, defaultWatts: 20 },
-  model: { ...orinNano8gb.model, idleWatts: 4.4, memoryBytesPerSecond: 0.76 * 102.4e9 },
+  model: {
+    ...orinNano8gb.model,
+    idleWatts: 4.4,
+    cpu: { ...orinNano8gb.model.cpu, maxHz: 1_984_000_000 },
+    memoryBytesPerSecond: 0.76 * 102.4e9,
+    // The critical threshold of 7.784 A (hardware.md §2.2) at 5 V.
+    overCurrentWatts: 38.9,
+  },
 } as const satisfies Board
