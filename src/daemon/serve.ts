@@ -197,7 +197,7 @@ function paceKeeper(twin: Twin | null, cost: ModelCost, asIf: string, engine: En
   return () => {
     if (!twin || asIf === 'none' || twin.gpuHz() === pacedHz) return
     pacedHz = twin.gpuHz()
-    engine.setPace(twin.pace(cost, pacedHz))
+    engine.setPace(twin.pace(cost))
   }
 }
 

