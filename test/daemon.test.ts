@@ -22,9 +22,9 @@ type Body = any
 
 const quiet = createLog('silent')
 
-function tinyModel(root: string): string {
+async function tinyModel(root: string): Promise<string> {
   const source = writeCheckpoint(join(root, 'hf'), { ...tinyConfig, context: 512 }, tinyWeights(tinyConfig, 1))
-  importModel({ source, out: join(root, 'tiny'), quantisation: 'int8', block: 32, levels: 3 })
+  await importModel({ source, out: join(root, 'tiny'), quantisation: 'int8', block: 32, levels: 3 })
   return join(root, 'tiny')
 }
 
@@ -32,7 +32,7 @@ function tinyModel(root: string): string {
 async function start(t: Test, flags: Record<string, unknown> = {}, root = t.testdir({})) {
   const state = join(root, 'state')
   const { settings } = loadSettings(
-    { listen: '127.0.0.1:0', mqtt: 'none', state, model: tinyModel(root), twin: 'agx-orin-64gb', ...flags },
+    { listen: '127.0.0.1:0', mqtt: 'none', state, model: await tinyModel(root), twin: 'agx-orin-64gb', ...flags },
     {},
   )
   const daemon = await serve(settings, {}, quiet)
@@ -307,7 +307,7 @@ t.test('a lock outlives no process', async (t) => {
 
 t.test('doctor passes on the simulated board and names what is wrong', async (t) => {
   const root = t.testdir({})
-  const { settings } = loadSettings({ model: tinyModel(root) }, {})
+  const { settings } = loadSettings({ model: await tinyModel(root) }, {})
   const results = await Promise.all(checks.map((check) => check({ settings, stateDir: join(root, 'state') })))
   t.same(
     results.filter(({ result }) => result !== 'pass'),

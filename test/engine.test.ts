@@ -34,19 +34,24 @@ const greedy = {
   topLogprobs: null,
 }
 
-function tinyPackage(
+async function tinyPackage(
   t: Test,
   quantisation: Quantisation = 'none',
   levels = 3,
   config: TinyConfig = tinyConfig,
-): string {
+): Promise<string> {
   const root = t.testdir({})
   const source = writeCheckpoint(join(root, 'hf'), config, config === tinyConfig ? weights : tinyWeights(config, 1))
-  importModel({ source, out: join(root, 'tiny'), quantisation, block: 32, levels })
+  await importModel({ source, out: join(root, 'tiny'), quantisation, block: 32, levels })
   return join(root, 'tiny')
 }
 
 const open = (dir: string) => openModel(ort, dir, openPackage(dir).manifest, 1)
+
+const squareSums = (channels: number, others: number, at: (channel: number, other: number) => number): Float64Array =>
+  Float64Array.from({ length: channels }, (_, c) =>
+    Array.from({ length: others }, (_, i) => at(c, i) ** 2).reduce((a, b) => a + b, 0),
+  )
 
 /** Largest difference between the engine's logits and the reference's, relative to the reference's spread. */
 function difference(logits: Float32Array, reference: readonly number[][]): number {
@@ -75,12 +80,15 @@ t.test(
   'float weights: the graph computes what the definition says, at every level and however the prompt is cut',
   async (t) => {
     for (const config of [tinyConfig, { ...tinyConfig, heads: 2, kvHeads: 2, tied: false }]) {
-      const model = open(tinyPackage(t, 'none', 3, config))
+      const model = open(await tinyPackage(t, 'none', 3, config))
       const values = config === tinyConfig ? weights : tinyWeights(config, 1)
       const { widths } = model.manifest.chunks
       const orders = Array.from({ length: config.layers }, (_, layer) => {
         const at = (part: string) => values.get(`model.layers.${layer}.mlp.${part}.weight`)?.data ?? new Float32Array()
-        return [...orderByNorm(at('gate_proj'), at('up_proj'), at('down_proj'), config.ffn)]
+        const { hidden, ffn } = config
+        const rows = (part: string) => squareSums(ffn, hidden, (c, i) => at(part)[c * hidden + i])
+        const columns = (part: string) => squareSums(ffn, hidden, (c, i) => at(part)[i * ffn + c])
+        return [...orderByNorm(rows('gate_proj'), rows('up_proj'), columns('down_proj'))]
       })
       for (const level of widths[0].keys()) {
         const expected = referenceLogits(
@@ -108,8 +116,8 @@ t.test(
 
 t.test('the full level of a gated graph equals the ungated graph exactly, before and after switching', async (t) => {
   for (const form of ['none', 'int8', 'int4'] as const) {
-    const gated = open(tinyPackage(t, form, 3))
-    const plain = open(tinyPackage(t, form, 1))
+    const gated = open(await tinyPackage(t, form, 3))
+    const plain = open(await tinyPackage(t, form, 1))
     const a = gated.newSequence()
     const b = plain.newSequence()
     const close = (x: Float32Array, y: Float32Array) =>
@@ -128,12 +136,12 @@ t.test('the full level of a gated graph equals the ungated graph exactly, before
 
 t.test('rounded weights stay near the float model, int8 nearer than int4', async (t) => {
   const expected = referenceLogits(tinyConfig, weights, prompt)
-  const errors = (['int8', 'int4'] as const).map((form) => {
-    const model = open(tinyPackage(t, form))
-    const error = difference(model.newSequence().run(prompt, 2, 0), expected)
+  const errors: number[] = []
+  for (const form of ['int8', 'int4'] as const) {
+    const model = open(await tinyPackage(t, form))
+    errors.push(difference(model.newSequence().run(prompt, 2, 0), expected))
     model.close()
-    return error
-  })
+  }
   t.ok(errors[0] < 0.05, `int8 ${errors[0]}`)
   t.ok(errors[1] < 0.25 && errors[1] > errors[0], `int4 ${errors[1]}`)
 })
@@ -178,7 +186,7 @@ t.test('stop strings are found over token borders and never shown', async (t) =>
 })
 
 t.test('text survives the tokenizer, token by token, with no broken character in between', async (t) => {
-  const dir = tinyPackage(t)
+  const dir = await tinyPackage(t)
   const tokenizer = openTokenizer(dir)
   for (const text of [
     'hello world',
@@ -255,7 +263,7 @@ const never = new AbortController().signal
 
 t.test('the engine process answers, alone and together, the same', async (t) => {
   const steps: number[] = []
-  const engine = await engineFor(t, tinyPackage(t), {
+  const engine = await engineFor(t, await tinyPackage(t), {
     onStep: (step) => steps.push(...step.parts.map((part) => part.tokens)),
   })
   const alone = await collect(engine.generate(request('a'), never))
@@ -275,7 +283,7 @@ t.test('the engine process answers, alone and together, the same', async (t) => 
 })
 
 t.test('bad requests fail alone and clearly', async (t) => {
-  const engine = await engineFor(t, tinyPackage(t))
+  const engine = await engineFor(t, await tinyPackage(t))
   const refused = async (over: Partial<GenerateRequest>, code: string) =>
     t.rejects(collect(engine.generate(request(code, over), never)), { code })
   await refused({ input: { ids: Array.from({ length: 96 }, () => 5) } }, 'context_length_exceeded')
@@ -291,7 +299,7 @@ t.test('bad requests fail alone and clearly', async (t) => {
 })
 
 t.test('a cancelled request frees its place at once', async (t) => {
-  const engine = await engineFor(t, tinyPackage(t), { maxSequences: 1 })
+  const engine = await engineFor(t, await tinyPackage(t), { maxSequences: 1 })
   engine.setPace({ decodeSeconds: [10, 10, 10], decodeSecondsPerContextToken: 0, prefillSecondsPerToken: 0 })
   const abort = new AbortController()
   const slow = (async () => {
@@ -307,7 +315,7 @@ t.test('a cancelled request frees its place at once', async (t) => {
 })
 
 t.test('a killed engine ends its answers with an error and comes back', async (t) => {
-  const engine = await engineFor(t, tinyPackage(t))
+  const engine = await engineFor(t, await tinyPackage(t))
   engine.setPace({ decodeSeconds: [0.05, 0.05, 0.05], decodeSecondsPerContextToken: 0, prefillSecondsPerToken: 0 })
   const { pid } = engine.status()
   const lost = (async () => {
@@ -323,7 +331,7 @@ t.test('a killed engine ends its answers with an error and comes back', async (t
 })
 
 t.test('a package that cannot be loaded is a clear failure, not a loop', async (t) => {
-  const dir = tinyPackage(t)
+  const dir = await tinyPackage(t)
   const { manifest } = openPackage(dir)
   const engine = startEngine({
     modelDir: '/nowhere',
@@ -341,8 +349,8 @@ t.test('a package that cannot be loaded is a clear failure, not a loop', async (
 t.test('stories260k: a real trained model, token for token', { skip: withoutShared }, async (t) => {
   const reference = JSON.parse(readFileSync(join(storiesDir, 'reference.json'), 'utf8'))
   const root = t.testdir({})
-  const load = (form: Quantisation) => {
-    importModel({ source: storiesDir, out: join(root, form), quantisation: form, block: 128, levels: 4 })
+  const load = async (form: Quantisation) => {
+    await importModel({ source: storiesDir, out: join(root, form), quantisation: form, block: 128, levels: 4 })
     return engineFor(t, join(root, form))
   }
   const float = await load('none')

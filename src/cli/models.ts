@@ -31,11 +31,11 @@ const importCommand = (): Command =>
     .option('--block <n>', 'weights per scale: 16, 32, 64, 128 or 256', wholeNumber('--block', 16), 128)
     .option('--levels <n>', 'nested sub-networks', wholeNumber('--levels', 1), 4)
     .option('--json', 'print the manifest')
-    .action((source: string, { out, quantise, block, levels, json }: ImportOptions) => {
+    .action(async (source: string, { out, quantise, block, levels, json }: ImportOptions) => {
       if (![16, 32, 64, 128, 256].includes(block)) {
         throw new DeapdError('bad_usage', { detail: `--block must be 16, 32, 64, 128 or 256, not ${block}.` })
       }
-      const manifest = importModel({ source, out, quantisation: quantise, block, levels, onProgress: progress })
+      const manifest = await importModel({ source, out, quantisation: quantise, block, levels, onProgress: progress })
       if (json) return printJson(manifest)
       const megabytes = (manifest.files['model.onnx.data'].bytes / 1e6).toFixed(2)
       print(

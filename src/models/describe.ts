@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Cut } from './levels.ts'
 import type { Manifest } from './manifest.ts'
 import { cacheHeadSize } from './onnx/padding.ts'
-import type { Form, WeightFile } from './onnx/weights.ts'
+import type { Form, WeightPlan } from './onnx/weights.ts'
 import { hashFile } from './package.ts'
 import type { LlamaShape } from './source/config.ts'
 
@@ -23,7 +23,7 @@ export function describePackage(
   shape: LlamaShape,
   { chunkChannels, widths }: Cut,
   form: Form,
-  weights: Pick<WeightFile, 'bytes'>,
+  weights: Pick<WeightPlan, 'bytes'>,
 ): Manifest {
   // Embeddings are looked up, not read through; everything else is read once per decoded token.
   const gatedBytes = widths.map((_, level) => layerBytes(weights, shape.layers, `mlp.${level}.`))
@@ -79,5 +79,5 @@ export function describePackage(
   }
 }
 
-const layerBytes = (weights: Pick<WeightFile, 'bytes'>, layers: number, part: string): number =>
+const layerBytes = (weights: Pick<WeightPlan, 'bytes'>, layers: number, part: string): number =>
   Array.from({ length: layers }, (_, i) => weights.bytes(`layer.${i}.${part}`)).reduce((a, b) => a + b, 0)

@@ -74,9 +74,14 @@ export function loadOrt(path = libraryPath()): Ort {
   }
 }
 
+/** koffi unloads a library whose handle is collected, and the functions in it with it: it must stay reachable for good. */
+const loaded: unknown[] = []
+
 function open(path: string): Ort {
   const base = koffi.struct({ GetApi: pointer, GetVersionString: pointer })
-  const getBase = koffi.load(path).func('OrtGetApiBase', pointer, [])
+  const library = koffi.load(path)
+  loaded.push(library)
+  const getBase = library.func('OrtGetApiBase', pointer, [])
   const { GetApi, GetVersionString } = koffi.decode(getBase(), base)
   const version: string = koffi.decode(GetVersionString, koffi.proto('str GetVersionString()'))()
   const table = koffi.decode(GetApi, koffi.proto('void *GetApi(uint32_t)'))(apiVersion)

@@ -1,22 +1,22 @@
-import { pickColumns, pickRows } from '../levels.ts'
 import type { LlamaShape } from '../source/config.ts'
+import { type Matrix, pickColumns, pickRows, stackRows } from './matrix.ts'
 import { cacheHeadSize, padColumns, padHeads } from './padding.ts'
 import { elementType, type Graph, type Node, node, valueInfo } from './proto.ts'
-import type { Form, WeightFile } from './weights.ts'
+import type { Form, WeightPlan } from './weights.ts'
 
-/** Weights of one layer, each [outputs, inputs] row-major as in the Hugging Face checkpoint. */
+/** Weights of one layer, each [outputs, inputs] as in a Hugging Face checkpoint; norms are [1, hidden]. */
 export interface LayerWeights {
-  readonly inputNorm: Float32Array
-  readonly q: Float32Array
-  readonly k: Float32Array
-  readonly v: Float32Array
-  readonly o: Float32Array
-  readonly mlpNorm: Float32Array
-  readonly gate: Float32Array
-  readonly up: Float32Array
-  readonly down: Float32Array
+  readonly inputNorm: Matrix
+  readonly q: Matrix
+  readonly k: Matrix
+  readonly v: Matrix
+  readonly o: Matrix
+  readonly mlpNorm: Matrix
+  readonly gate: Matrix
+  readonly up: Matrix
+  readonly down: Matrix
   /** MLP channels from the most to the least wanted. */
-  readonly order: Uint32Array
+  readonly order: Int32Array
 }
 
 export interface LlamaPlan {
@@ -46,11 +46,11 @@ export const names = {
  */
 export function emitLlama(
   plan: LlamaPlan,
-  weights: WeightFile,
-  embedding: Float32Array,
+  weights: WeightPlan,
+  embedding: Matrix,
   layers: Iterable<LayerWeights>,
-  finalNorm: Float32Array,
-  head: Float32Array,
+  finalNorm: Matrix,
+  head: Matrix,
 ): Graph {
   const { shape, form, widths, contextTokens } = plan
   const { hiddenSize, heads, kvHeads, headSize, vocabSize } = shape
@@ -63,7 +63,7 @@ export function emitLlama(
   addRotary(weights, shape, contextTokens, padded)
   weights.add('embed', 'float32', [vocabSize, hiddenSize], embedding)
   let x = emit(node('Gather', ['embed', names.ids], ['embedded']))
-  const norm = (name: string, input: string, scale: Float32Array): string => {
+  const norm = (name: string, input: string, scale: Matrix): string => {
     weights.add(`${name}.weight`, 'float32', [hiddenSize], scale)
     return emit(
       node('SimplifiedLayerNormalization', [input, `${name}.weight`], [name], {
@@ -72,16 +72,16 @@ export function emitLlama(
       }),
     )
   }
-  const project = (name: string, input: string, matrix: Float32Array): string =>
-    emit(weights.matmul(name, input, matrix, matrix.length / hiddenSize, hiddenSize, form))
+  const project = (name: string, input: string, matrix: Matrix): string =>
+    emit(weights.matmul(name, input, matrix, form))
 
   let index = 0
   for (const layer of layers) {
     const at = `layer.${index}`
     const h = norm(`${at}.input_norm`, x, layer.inputNorm)
-    const q = project(`${at}.q`, h, padHeads(layer.q, heads, headSize, padded, hiddenSize))
-    const k = project(`${at}.k`, h, padHeads(layer.k, kvHeads, headSize, padded, hiddenSize))
-    const v = project(`${at}.v`, h, padHeads(layer.v, kvHeads, headSize, padded, hiddenSize))
+    const q = project(`${at}.q`, h, padHeads(layer.q, heads, headSize, padded))
+    const k = project(`${at}.k`, h, padHeads(layer.k, kvHeads, headSize, padded))
+    const v = project(`${at}.v`, h, padHeads(layer.v, kvHeads, headSize, padded))
     emit(
       node(
         'com.microsoft.GroupQueryAttention',
@@ -106,12 +106,12 @@ export function emitLlama(
         },
       ),
     )
-    const o = padColumns(layer.o, heads, headSize, padded, hiddenSize)
-    const read = emit(weights.matmul(`${at}.o`, `${at}.attention`, o, hiddenSize, heads * padded, form))
+    const o = padColumns(layer.o, heads, headSize, padded)
+    const read = emit(weights.matmul(`${at}.o`, `${at}.attention`, o, form))
     x = emit(node('Add', [x, read], [`${at}.residual`]))
     const m = norm(`${at}.mlp_norm`, x, layer.mlpNorm)
     for (const [level, width] of widths.entries()) {
-      const segment = mlpSegment(`${at}.mlp.${level}`, m, layer, widths[level - 1] ?? 0, width, plan, weights)
+      const segment = mlpSegment(`${at}.mlp.${level}`, m, layer, widths[level - 1] ?? 0, width, form, weights)
       x = level === 0 ? emitAll(emit, segment, x, `${at}.sum.0`) : emit(gated(`${at}.sum.${level}`, level, segment, x))
     }
     index++
@@ -120,7 +120,7 @@ export function emitLlama(
   const slice = emit(node('Slice', [x, names.logitsFrom, 'slice.end', 'slice.axis'], ['wanted']))
   const last = norm('final_norm', slice, finalNorm)
   const headForm: Form = form.quantisation === 'none' ? form : { quantisation: 'int8', block: form.block }
-  const logits = weights.matmul('lm_head', last, head, vocabSize, hiddenSize, headForm)
+  const logits = weights.matmul('lm_head', last, head, headForm)
   emit({ ...logits, output: [names.logits] })
 
   const cache = (name: (layer: number, part: 'key' | 'value') => string): object[] =>
@@ -150,22 +150,18 @@ function mlpSegment(
   layer: LayerWeights,
   from: number,
   to: number,
-  { shape: { hiddenSize, ffnSize }, form }: LlamaPlan,
-  weights: WeightFile,
+  form: Form,
+  weights: WeightPlan,
 ): Node[] {
-  const width = to - from
-  const gate = pickRows(layer.gate, hiddenSize, layer.order, from, to)
-  const up = pickRows(layer.up, hiddenSize, layer.order, from, to)
-  const both = new Float32Array(gate.length + up.length)
-  both.set(gate)
-  both.set(up, gate.length)
-  const down = pickColumns(layer.down, ffnSize, layer.order, from, to)
+  const channels = layer.order.subarray(from, to)
+  const both = stackRows([pickRows(layer.gate, channels), pickRows(layer.up, channels)])
+  const down = pickColumns(layer.down, channels)
   return [
-    weights.matmul(`${name}.gate_up`, input, both, 2 * width, hiddenSize, form),
+    weights.matmul(`${name}.gate_up`, input, both, form),
     node('Split', [`${name}.gate_up.out`], [`${name}.gate`, `${name}.up`], { axis: -1, num_outputs: 2 }),
     node('com.microsoft.QuickGelu', [`${name}.gate`], [`${name}.silu`], { alpha: { float: 1 } }),
     node('Mul', [`${name}.silu`, `${name}.up`], [`${name}.hidden`]),
-    weights.matmul(`${name}.down`, `${name}.hidden`, down, hiddenSize, width, form),
+    weights.matmul(`${name}.down`, `${name}.hidden`, down, form),
   ]
 }
 
@@ -199,7 +195,7 @@ const int64 = (name: string, value: number) => ({
 
 /** Cosines and sines per position for half a head; padded channels keep angle zero. */
 function addRotary(
-  weights: WeightFile,
+  weights: WeightPlan,
   { headSize, ropeTheta }: LlamaShape,
   contextTokens: number,
   padded: number,

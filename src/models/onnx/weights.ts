@@ -1,23 +1,45 @@
-import { closeSync, openSync, writeSync } from 'node:fs'
-import { type QuantisedMatrix, quantise } from '../quantise.ts'
+import type { Matrix } from './matrix.ts'
 import { type ElementType, elementType, type Node, node, type TensorInfo } from './proto.ts'
 
 export type Quantisation = 'int4' | 'int8' | 'none'
 
-/** Writes tensors one after the other into model.onnx.data, so that no more than one is in memory. */
-export interface WeightFile {
-  readonly tensors: TensorInfo[]
-  add(name: string, type: ElementType, dims: readonly number[], data: ArrayBufferView): void
-  /** Adds a [rows, columns] matrix in the wanted form and returns the node that multiplies `input` by its transpose. */
-  matmul(name: string, input: string, weights: Float32Array, rows: number, columns: number, form: Form): Node
-  /** Bytes written for tensors whose name starts with `prefix`. */
-  bytes(prefix: string): number
-  close(): void
-}
-
 export interface Form {
   readonly quantisation: Quantisation
   readonly block: number
+}
+
+/**
+ * One piece of model.onnx.data: where it goes and how it is made. `blocks` are a matrix as MatMulNBits wants it: codes at
+ * `offset`, one float32 scale a block at `scalesOffset`. `transposed` is [columns, rows], as MatMul wants it.
+ */
+export type Part = { readonly name: string; readonly offset: number; readonly bytes: number } & (
+  | { readonly kind: 'data'; readonly data: ArrayBufferView }
+  | { readonly kind: 'values' | 'transposed'; readonly matrix: Matrix }
+  | {
+      readonly kind: 'blocks'
+      readonly matrix: Matrix
+      readonly bits: 4 | 8
+      readonly block: number
+      readonly scalesOffset: number
+      readonly scalesBytes: number
+    }
+)
+
+/**
+ * Lays out model.onnx.data while the graph is drawn. Sizes follow from shapes, so no weight is read here: `parts` says what
+ * to write afterwards (fill.ts quantises a checkpoint; a benchmark may write ready-made blocks instead).
+ */
+export interface WeightPlan {
+  readonly tensors: TensorInfo[]
+  readonly parts: Part[]
+  /** Adds a tensor of known values, or a matrix to be kept as float32. */
+  add(name: string, type: ElementType, dims: readonly number[], data: ArrayBufferView | Matrix): void
+  /** Adds a [rows, columns] matrix in the wanted form and returns the node that multiplies `input` by its transpose. */
+  matmul(name: string, input: string, matrix: Matrix, form: Form): Node
+  /** Bytes of the tensors whose name starts with `prefix`. */
+  bytes(prefix: string): number
+  /** Length of the whole file. */
+  totalBytes(): number
 }
 
 /** Tensors start on page borders, so that the file can be memory-mapped; small ones only on cache lines. */
@@ -26,19 +48,16 @@ const alignment = (bytes: number): number => (bytes >= 1 << 20 ? 4096 : 64)
 /** Activations in int8, the fast path of the CPU kernels (DESIGN §6). */
 const accuracyLevel = 4
 
-export function createWeightFile(path: string, fileName: string): WeightFile {
-  const fd = openSync(path, 'w')
+export function planWeights(fileName: string): WeightPlan {
   const tensors: TensorInfo[] = []
+  const parts: Part[] = []
   const sizes = new Map<string, number>()
-  let offset = 0
-  const add: WeightFile['add'] = (name, type, dims, data) => {
-    const start = Math.ceil(offset / alignment(data.byteLength)) * alignment(data.byteLength)
-    const raw = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-    for (let done = 0; done < raw.byteLength; )
-      done += writeSync(fd, raw, done, Math.min(raw.byteLength - done, 1 << 30), start + done)
-    offset = start + data.byteLength
-    sizes.set(name, data.byteLength)
-    const entries = { location: fileName, offset: start, length: data.byteLength }
+  let end = 0
+  const reserve = (name: string, type: ElementType, dims: readonly number[], bytes: number): number => {
+    const offset = Math.ceil(end / alignment(bytes)) * alignment(bytes)
+    end = offset + bytes
+    sizes.set(name, bytes)
+    const entries = { location: fileName, offset, length: bytes }
     tensors.push({
       name,
       dims,
@@ -46,39 +65,46 @@ export function createWeightFile(path: string, fileName: string): WeightFile {
       dataLocation: 1,
       externalData: Object.entries(entries).map(([key, value]) => ({ key, value: String(value) })),
     })
+    return offset
   }
   return {
     tensors,
-    add,
-    matmul(name, input, weights, rows, columns, { quantisation, block }) {
-      const output = `${name}.out`
-      if (quantisation === 'none') {
-        add(`${name}.weight`, 'float32', [columns, rows], transpose(weights, rows, columns))
-        return node('MatMul', [input, `${name}.weight`], [output])
+    parts,
+    add(name, type, dims, data) {
+      if (ArrayBuffer.isView(data)) {
+        const offset = reserve(name, type, dims, data.byteLength)
+        parts.push({ kind: 'data', name, offset, bytes: data.byteLength, data })
+      } else {
+        const bytes = data.rows * data.columns * 4
+        parts.push({ kind: 'values', name, offset: reserve(name, type, dims, bytes), bytes, matrix: data })
       }
-      const q = quantise(weights, rows, columns, quantisation === 'int4' ? 4 : 8, block)
-      addQuantised(add, name, q)
-      return node('com.microsoft.MatMulNBits', [input, `${name}.weight`, `${name}.scales`], [output], {
+    },
+    matmul(name, input, matrix, { quantisation, block }) {
+      const { rows, columns } = matrix
+      const output = `${name}.out`
+      const weight = `${name}.weight`
+      if (quantisation === 'none') {
+        const bytes = rows * columns * 4
+        const offset = reserve(weight, 'float32', [columns, rows], bytes)
+        parts.push({ kind: 'transposed', name: weight, offset, bytes, matrix })
+        return node('MatMul', [input, weight], [output])
+      }
+      const bits = quantisation === 'int4' ? 4 : 8
+      const blocks = Math.ceil(columns / block)
+      const bytes = (rows * blocks * block * bits) / 8
+      const scales = rows * blocks * 4
+      const offset = reserve(weight, 'uint8', [rows, blocks, (block * bits) / 8], bytes)
+      const scalesOffset = reserve(`${name}.scales`, 'float32', [rows, blocks], scales)
+      parts.push({ kind: 'blocks', name, offset, bytes, matrix, bits, block, scalesOffset, scalesBytes: scales })
+      return node('com.microsoft.MatMulNBits', [input, weight, `${name}.scales`], [output], {
         K: columns,
         N: rows,
-        bits: q.bits,
+        bits,
         block_size: block,
         accuracy_level: accuracyLevel,
       })
     },
     bytes: (prefix) => [...sizes].reduce((sum, [name, size]) => (name.startsWith(prefix) ? sum + size : sum), 0),
-    close: () => closeSync(fd),
+    totalBytes: () => end,
   }
-}
-
-function addQuantised(add: WeightFile['add'], name: string, q: QuantisedMatrix): void {
-  const blocks = Math.ceil(q.columns / q.block)
-  add(`${name}.weight`, 'uint8', [q.rows, blocks, (q.block * q.bits) / 8], q.data)
-  add(`${name}.scales`, 'float32', [q.rows, blocks], q.scales)
-}
-
-function transpose(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const out = new Float32Array(matrix.length)
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = matrix[r * columns + c]
-  return out
 }
