@@ -1,14 +1,12 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { findBoard } from '../src/board/boards/index.ts'
 import { discoverPower } from '../src/power/discover.ts'
 import { createHwmonSource } from '../src/power/hwmon.ts'
 import type { Instrument, PowerSource } from '../src/power/source.ts'
 import { createTegrastats } from '../src/power/tegrastats.ts'
-import { parseTegrastats } from '../src/power/tegrastats-parse.ts'
 import { createTwin } from '../src/twin/board.ts'
 
 const agx = findBoard('agx-orin-64gb')
@@ -161,66 +159,6 @@ t.test('discovery: hwmon, else tegrastats, else blind with a reason', async (t) 
   t.match(await none.read(0), { totalWatts: null, totalWattsReason: /hwmon: no power monitor.*iio: no power monitor/ })
   await contract(t, none, false)
 })
-
-t.test('grammar: dialects', async (t) => {
-  const r36 = parseTegrastats(
-    '01-01-1970 00:00:07 RAM 10/20MB (lfb 6x512kB) SWAP 1/2MB (cached 0MB) CPU [3%@729,off] EMC_FREQ 2%@2133 GR3D_FREQ 12%@[1300,1301] NVENC   off APE 174 cpu@52.968C/60C VDD_IN 5139mW/1mW/9mW WHAT?',
-  )
-  t.match(r36, {
-    date: '01-01-1970 00:00:07',
-    railWatts: { VDD_IN: 5.139 },
-    zoneCelsius: { cpu: 52.968 },
-    gpu: { load: 0.12, hz: [1300e6, 1301e6] },
-    emc: { load: 0.02, hz: [2133e6] },
-    engines: { NVENC: null, APE: { load: null, hz: [174e6] } },
-    unknown: ['WHAT?'],
-  })
-  t.strictSame(r36.cpus, [{ load: 0.03, hz: [729e6] }, null])
-  t.match(parseTegrastats('GR3D_FREQ 62% cpu@42C').gpu, { load: 0.62 }, 'R36 measures the GPU without root')
-  t.match(parseTegrastats('EMC_FREQ 0% GR3D_FREQ 0% CPU@42C'), { gpu: { load: null }, emc: { load: null } })
-  t.match(parseTegrastats('GR3D_FREQ @[0,0,0]').gpu, { load: null, hz: [0, 0, 0] })
-  t.same(parseTegrastats('GPU 463/463 GPU@30.5C'), {
-    ...parseTegrastats(''),
-    railWatts: { GPU: 0.463 },
-    zoneCelsius: { GPU: 30.5 },
-  })
-})
-
-t.test('grammar: never throws and keeps what it does not know', async (t) => {
-  const piece = fc.oneof(
-    fc.string({ maxLength: 12 }),
-    fc.constantFrom('RAM', 'CPU [', '1%@', ']', 'mW', '/', '@', 'C', 'off', '[0,0]', ' ', '\t', '-256C', '4940mW/1mW'),
-  )
-  const property = fc.property(fc.array(piece, { maxLength: 30 }), (pieces) => {
-    const line = pieces.join('')
-    const parsed = parseTegrastats(line)
-    return (
-      Object.values(parsed.railWatts).every((watts) => watts >= 0) &&
-      parsed.unknown.every((word) => line.includes(word))
-    )
-  })
-  t.doesNotThrow(() => fc.assert(property, { seed: 11, numRuns: 2000 }))
-})
-
-const corpus = join(import.meta.dirname, '../../shared/tegrastats')
-t.test(
-  'grammar: the corpus of real lines',
-  { skip: existsSync(corpus) ? false : '../shared is not present' },
-  async (t) => {
-    let lines = 0
-    for (const name of readdirSync(corpus).filter((file) => /^[a-z].*\.txt$/.test(file))) {
-      for (const line of readFileSync(join(corpus, name), 'utf8').split('\n')) {
-        if (line.trim() === '') continue
-        lines += 1
-        const parsed = parseTegrastats(line)
-        t.strictSame(parsed.unknown, [], `${name}: nothing left over`)
-        t.ok(parsed.cpus.length > 0 && 'RAM' in parsed.memory, name)
-        t.equal(Object.keys(parsed.railWatts).length === 0, name.includes('norails'), `${name}: rails`)
-      }
-    }
-    t.equal(lines, 124)
-  },
-)
 
 async function until<T>(read: () => Promise<T>, done: (value: T) => boolean): Promise<T> {
   for (;;) {

@@ -24,6 +24,7 @@ export interface Instrument {
 
 /** Power, and what else came with it in the same line. */
 export type InstrumentReading = PowerReading & {
-  readonly zoneCelsius?: Readonly<Record<string, number>>
+  /** Null for a zone that is powered down. */
+  readonly zoneCelsius?: Readonly<Record<string, number | null>>
   readonly memory?: MemoryState
 }

@@ -6,7 +6,8 @@ export interface TegrastatsLine {
   readonly date: string | null
   /** Instantaneous watts by rail; the averages tegrastats keeps are polluted by its start and are not used. */
   readonly railWatts: Readonly<Record<string, number>>
-  readonly zoneCelsius: Readonly<Record<string, number>>
+  /** Per thermal zone; null for one that is powered down (-256 °C). */
+  readonly zoneCelsius: Readonly<Record<string, number | null>>
   readonly memory: Readonly<Record<string, Memory>>
   /** Per core; null for a core that is off. */
   readonly cpus: readonly (Engine | null)[]
@@ -20,6 +21,9 @@ export interface TegrastatsLine {
 export interface Memory {
   readonly usedBytes: number
   readonly totalBytes: number
+  /** Size and number of the largest free blocks (`lfb`); null when the line does not say. */
+  readonly largestBlockBytes: number | null
+  readonly largestBlocks: number | null
 }
 
 export interface Engine {
@@ -31,7 +35,7 @@ export interface Engine {
 
 type Draft = { -readonly [key in keyof TegrastatsLine]: TegrastatsLine[key] } & {
   railWatts: Record<string, number>
-  zoneCelsius: Record<string, number>
+  zoneCelsius: Record<string, number | null>
   memory: Record<string, Memory>
   engines: Record<string, Engine | null>
   unknown: string[]
@@ -44,34 +48,34 @@ interface Token {
 
 const unitBytes: Readonly<Record<string, number>> = { kB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 }
 
-/** Tried in order at each position; every pattern is anchored and must end at white space or the end. */
+/**
+ * Tried in order at each position. Every pattern is sticky, ends at white space or the end, and has bounded numbers and
+ * names, so that a line of any content takes linear time and no number overflows; what is longer is an unknown word.
+ */
 const tokens: readonly Token[] = [
   { pattern: /(\d\d-\d\d-\d{4} \d\d:\d\d:\d\d)(?!\S)/y, take: takeDate },
-  { pattern: /RAM (\d+)\/(\d+)([kMG]B)(?: \(lfb \d+x\d+[kMG]B\))?(?!\S)/y, take: takeMemory('RAM') },
-  { pattern: /SWAP (\d+)\/(\d+)([kMG]B)(?: \(cached \d+[kMG]B\))?(?!\S)/y, take: takeMemory('SWAP') },
-  { pattern: /IRAM (\d+)\/(\d+)([kMG]B)(?:\(lfb \d+[kMG]B\))?(?!\S)/y, take: takeMemory('IRAM') },
-  { pattern: /CPU \[([^\]]*)\](?:@(\d+))?(?!\S)/y, take: takeCpus },
-  { pattern: /MTS fg (\d+)% bg (\d+)%(?!\S)/y, take: takeMts },
   {
-    pattern: /([A-Za-z]\w*)@(-?\d+(?:\.\d+)?)C(?:\/-?\d+(?:\.\d+)?C)?(?!\S)/y,
-    take: takeZone,
+    pattern: /RAM (\d{1,9})\/(\d{1,9})([kMG]B)(?: \(lfb (\d{1,9})x(\d{1,9})([kMG]B)\))?(?!\S)/y,
+    take: takeMemory('RAM'),
   },
+  { pattern: /SWAP (\d{1,9})\/(\d{1,9})([kMG]B)(?: \(cached \d{1,9}[kMG]B\))?(?!\S)/y, take: takeMemory('SWAP') },
+  { pattern: /IRAM (\d{1,9})\/(\d{1,9})([kMG]B)(?:\(lfb \d{1,9}[kMG]B\))?(?!\S)/y, take: takeMemory('IRAM') },
+  { pattern: /CPU \[([\d%@,of]{1,2000})\](?:@(\d{1,6}))?(?!\S)/y, take: takeCpus },
+  { pattern: /MTS fg (\d{1,3})% bg (\d{1,3})%(?!\S)/y, take: takeMts },
+  { pattern: /([A-Za-z]\w{0,39})@(-?\d{1,4}(?:\.\d{1,6})?)C(?:\/-?\d{1,4}(?:\.\d{1,6})?C)?(?!\S)/y, take: takeZone },
+  { pattern: /([A-Za-z]\w{0,39}) +(\d{1,7})(?:mW)?\/\d{1,7}(?:mW)?(?:\/\d{1,7}(?:mW)?)?(?!\S)/y, take: takeRail },
+  { pattern: /([A-Za-z]\w{0,39}) +off(?!\S)/y, take: takeOff },
   {
-    pattern: /([A-Za-z]\w*) +(\d+)(?:mW)?\/\d+(?:mW)?(?:\/\d+(?:mW)?)?(?!\S)/y,
-    take: takeRail,
-  },
-  { pattern: /([A-Za-z]\w*) +off(?!\S)/y, take: takeOff },
-  {
-    pattern: /([A-Za-z]\w*) +(?:(\d+)%)?@(?:(\d+)|\[([\d,]+)\])(?!\S)/y,
+    pattern: /([A-Za-z]\w{0,39}) +(?:(\d{1,3})%)?@(?:(\d{1,6})|\[([\d,]{1,200})\])(?!\S)/y,
     take: (draft, [, name, load, clock, clocks]) =>
       takeEngine(draft, name, { load: load === undefined ? null : percent(load), hz: megahertz(clock ?? clocks) }),
   },
   {
-    pattern: /([A-Za-z]\w*) +(\d+)%(?!\S)/y,
+    pattern: /([A-Za-z]\w{0,39}) +(\d{1,3})%(?!\S)/y,
     take: (draft, [, name, load]) => takeEngine(draft, name, { load: percent(load), hz: [] }),
   },
   {
-    pattern: /([A-Za-z]\w*) +(\d+)(?!\S)/y,
+    pattern: /([A-Za-z]\w{0,39}) +(\d{1,6})(?!\S)/y,
     take: (draft, [, name, clock]) => takeEngine(draft, name, { load: null, hz: megahertz(clock) }),
   },
 ]
@@ -88,13 +92,11 @@ export function parseTegrastats(line: string): TegrastatsLine {
     engines: {},
     unknown: [],
   }
-  let at = 0
-  while (at < line.length) {
-    if (/\s/.test(line[at])) {
-      at += 1
-      continue
-    }
-    at = takeToken(draft, line, at)
+  const gap = /\s*/y
+  for (let at = 0; at < line.length; ) {
+    gap.lastIndex = at
+    gap.exec(line)
+    at = gap.lastIndex < line.length ? takeToken(draft, line, gap.lastIndex) : line.length
   }
   return withoutFakeZeros(draft)
 }
@@ -115,11 +117,12 @@ function takeToken(draft: Draft, line: string, at: number): number {
 }
 
 /**
- * Without root R32 and R35 print `EMC_FREQ 0%` and `GR3D_FREQ 0%` without a clock whatever the load is (§1.4). R36, which
- * writes zones in lower case, measures GR3D without root; EMC without a clock is unknown on every release.
+ * Without root R32 and R35 print `EMC_FREQ 0%` and `GR3D_FREQ 0%` without a clock whatever the load is (§1.4). Releases from
+ * R36, which write zones in lower case, measure GR3D without root; EMC without a clock is unknown on every release.
  */
 function withoutFakeZeros(draft: Draft): TegrastatsLine {
-  const measured = 'cpu' in draft.zoneCelsius
+  const measured =
+    draft.gpu?.load !== 0 || Object.keys(draft.zoneCelsius).some((zone) => /^(cpu|gpu|soc\d+)$/.test(zone))
   const gpu = draft.gpu !== null && draft.gpu.hz.length === 0 && !measured ? { load: null, hz: [] } : draft.gpu
   const emc = draft.emc !== null && draft.emc.hz.length === 0 ? { load: null, hz: [] } : draft.emc
   return { ...draft, gpu, emc }
@@ -130,7 +133,7 @@ function takeDate(draft: Draft, [, date]: RegExpExecArray): void {
 }
 
 function takeZone(draft: Draft, [, zone, celsius]: RegExpExecArray): void {
-  draft.zoneCelsius[zone] = Number(celsius)
+  draft.zoneCelsius[zone] = Number(celsius) < -200 ? null : Number(celsius)
 }
 
 /** NC is a channel that is not connected; it occurs twice in one line on AGX R35. */
@@ -149,8 +152,13 @@ function takeEngine(draft: Draft, name: string, engine: Engine): void {
 }
 
 function takeMemory(name: string): Token['take'] {
-  return (draft, [, used, total, unit]) => {
-    draft.memory[name] = { usedBytes: Number(used) * unitBytes[unit], totalBytes: Number(total) * unitBytes[unit] }
+  return (draft, [, used, total, unit, blocks, blockSize, blockUnit]) => {
+    draft.memory[name] = {
+      usedBytes: Number(used) * unitBytes[unit],
+      totalBytes: Number(total) * unitBytes[unit],
+      largestBlockBytes: blocks === undefined ? null : Number(blockSize) * unitBytes[blockUnit],
+      largestBlocks: blocks === undefined ? null : Number(blocks),
+    }
   }
 }
 

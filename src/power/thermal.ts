@@ -83,14 +83,15 @@ export async function readHeat(
  * moment (§1.1). -256 °C is a zone that is off; PMIC zones report a made-up 100 or 50 °C.
  */
 export function heatOf(
-  celsius: Readonly<Record<string, number>>,
+  celsius: Readonly<Record<string, number | null>>,
   trips: Trips,
   noneReason: string,
   ownTrip: (zone: string) => number | null = () => null,
 ): Heat {
-  const zoneCelsius = Object.fromEntries(
-    Object.entries(celsius).filter(([name, value]) => value > -200 && !isMadeUp(name)),
-  )
+  const zoneCelsius: Record<string, number> = {}
+  for (const [name, value] of Object.entries(celsius)) {
+    if (value !== null && value > -200 && !isMadeUp(name)) zoneCelsius[name] = value
+  }
   const live = Object.entries(zoneCelsius)
   if (live.length === 0) {
     const nothing = { tjCelsius: null, tjCelsiusReason: noneReason }
