@@ -220,6 +220,12 @@ export const errorTable = {
     message: 'The clock journal {path} cannot be read: {detail}. No clock was touched.',
     hint: 'Restore the clocks with `jetson_clocks --restore` or a reboot, then remove the journal.',
   },
+  journal_unwritable: {
+    status: 500,
+    exit: 1,
+    message: 'The clock journal {path} cannot be written: {detail}. A clock whose original is not saved is not changed.',
+    hint: 'Make room, or make the state folder writable for deapd.',
+  },
   sensor_missing: {
     status: 500,
     exit: 1,

@@ -13,7 +13,13 @@ export interface Board {
     /** Operating points in Hz, ascending. The board's own `available_frequencies` wins; this is the expectation. */
     readonly pointsHz: readonly number[]
   }
-  readonly cpu: { readonly policies: readonly number[]; readonly maxHz: number; readonly minHz: number }
+  /** Cores in clusters of four, one clock policy a cluster, named after its first core. */
+  readonly cpu: {
+    readonly cores: number
+    readonly policies: readonly number[]
+    readonly maxHz: number
+    readonly minHz: number
+  }
   /** Smallest and largest budget in watts that makes sense; the default for a new install. */
   readonly budget: { readonly minWatts: number; readonly maxWatts: number; readonly defaultWatts: number }
   readonly trips: { readonly throttleCelsius: number; readonly shutdownCelsius: number }

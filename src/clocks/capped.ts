@@ -1,17 +1,25 @@
 import type { Board } from '../board/types.ts'
-import type { ClockDomain } from './clock.ts'
-import { createCpuClock, findPolicies } from './cpufreq.ts'
+import type { ClockDomain, CoreDomain } from './clock.ts'
+import { createCores } from './cores.ts'
+import { createCpuClock } from './cpufreq.ts'
 import { createGpuClock, findGpu } from './devfreq.ts'
 import { openJournal } from './journal.ts'
+import { type AppliedLimit, createKeeper, type Lever } from './keeper.ts'
+import type { Slew } from './keeping.ts'
 import { type Restored, restore } from './restore.ts'
 
+/** What the governor wants of the board's clocks; null gives a limit back to whoever had set it before us. */
+export interface ClockOrder {
+  readonly gpuHz: number
+  readonly cpuHz?: number | null
+  readonly cores?: number | null
+}
+
 export interface Applied {
-  /** The cap the board has now. */
-  readonly capHz: number
-  /** True when it had to be written: a new cap, or somebody else (nvpmodel, a driver re-bind) had changed it. */
-  readonly wrote: boolean
-  /** The value somebody else had set, when that is why it was written. */
-  readonly driftedFromHz: number | null
+  /** Null where the board has no such clock, and for a limit that is not ours at the moment. */
+  readonly gpu: AppliedLimit | null
+  readonly cpu: AppliedLimit | null
+  readonly cores: AppliedLimit | null
 }
 
 export interface BoardClocks {
@@ -20,11 +28,32 @@ export interface BoardClocks {
   readonly gpuReason: string | null
   readonly cpu: ClockDomain | null
   readonly cpuReason: string | null
-  /** Makes the GPU cap this one; cheap when it already is. Throws `clock_refused`. */
-  readonly applyGpu: (hz: number) => Promise<Applied | null>
+  /** Null when there is but one core that may be switched. */
+  readonly cores: CoreDomain | null
+  /** Makes the limits these; cheap when they already are. Never throws: what went wrong is in the answer. */
+  readonly apply: (order: ClockOrder, atMs: number) => Applied
   /** Puts all originals back and forgets them. */
   readonly restore: () => Restored
 }
+
+/** The governor decides how a clock rises; cores come back one by one, for switching one stops the machine for a moment. */
+const clockSlew: Slew = { raiseEveryMs: 0, raiseSteps: Number.POSITIVE_INFINITY }
+const coreSlew: Slew = { raiseEveryMs: 250, raiseSteps: 1 }
+
+const clockLever = (clock: ClockDomain): Lever => ({
+  points: clock.pointsHz,
+  slew: clockSlew,
+  read: clock.capHz,
+  write: clock.setCapHz,
+  files: clock.files,
+})
+const coreLever = (cores: CoreDomain): Lever => ({
+  points: cores.counts,
+  slew: coreSlew,
+  read: cores.online,
+  write: cores.setOnline,
+  files: cores.files,
+})
 
 /** Opens the board's clocks with their journal: the only way to a clock that can be written. */
 export function openClocks(options: {
@@ -35,30 +64,33 @@ export function openClocks(options: {
   const { board, root, journalPath } = options
   const journal = openJournal(journalPath, root)
   const gpuFolder = findGpu(root, board)
-  const policies = findPolicies(root)
   const gpu = gpuFolder === undefined ? null : createGpuClock(root, board, gpuFolder, journal)
-  const cpu = policies.length === 0 ? null : createCpuClock(root, board, policies, journal)
-  let asked: number | null = null
-  let became: number | null = null
+  const anyCpu = createCpuClock(root, board, journal)
+  const cpu = anyCpu.pointsHz.length === 0 ? null : anyCpu
+  const anyCores = createCores(root, journal)
+  const cores = anyCores.counts.length < 2 ? null : anyCores
+  const keepers = {
+    gpu: gpu && createKeeper(root, clockLever(gpu), journal),
+    cpu: cpu && createKeeper(root, clockLever(cpu), journal),
+    cores: cores && createKeeper(root, coreLever(cores), journal),
+  }
 
   return {
     gpu,
     gpuReason: gpu === null ? `no GPU clock (${board.gpu.nodeNames.join(', ')}) under ${root}/sys/class/devfreq` : null,
     cpu,
     cpuReason: cpu === null ? `no CPU clock under ${root}/sys/devices/system/cpu/cpufreq` : null,
-    async applyGpu(hz) {
-      if (gpu === null) return null
-      const now = await gpu.capHz()
-      // What the board made of the same order before counts as done: it snaps to its own points.
-      if (now === hz || (asked === hz && now === became)) return { capHz: now, wrote: false, driftedFromHz: null }
-      const driftedFromHz = asked === hz ? now : null
-      became = await gpu.setCapHz(hz)
-      asked = hz
-      return { capHz: became, wrote: true, driftedFromHz }
+    cores,
+    apply({ gpuHz, cpuHz = null, cores: count = null }, atMs) {
+      // Cores first: a cluster that is offline has no clock.
+      const switched = keepers.cores?.(count, atMs) ?? null
+      return {
+        gpu: keepers.gpu?.(gpuHz, atMs) ?? null,
+        cpu: keepers.cpu?.(cpuHz, atMs) ?? null,
+        cores: switched,
+      }
     },
     restore() {
-      asked = null
-      became = null
       const restored = restore(journalPath)
       journal.forget()
       return restored

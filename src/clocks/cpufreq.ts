@@ -2,58 +2,67 @@ import { join } from 'node:path'
 import type { Board } from '../board/types.ts'
 import type { ClockDomain } from './clock.ts'
 import type { ClockJournal } from './journal.ts'
-import { listFolder, readHz, readList, unreadable, writeClock } from './sysfs.ts'
+import { isThere, listFolder, readHz, readList, unreadable, writeClock } from './sysfs.ts'
 
 const cpufreq = 'sys/devices/system/cpu/cpufreq'
 
 /** Steps of the Orin CPU clock (hardware.md §3.2), for kernels that do not list them. */
 const stepHz = 76_800_000
 
-/** Clusters that are online; a cluster that is wholly offline has no folder. */
+/** Clusters that have a clock now, by number; a cluster that is wholly offline has no folder. */
 export function findPolicies(root: string): readonly string[] {
   return listFolder(join(root, cpufreq))
     .filter((name) => /^policy\d+$/.test(name))
+    .sort((a, b) => Number(a.slice(6)) - Number(b.slice(6)))
     .map((name) => join(cpufreq, name))
+    .filter((policy) => isThere(root, join(policy, 'scaling_max_freq')))
 }
 
-/** One cap for all CPU clusters. The files are in kHz. */
-export function createCpuClock(
-  root: string,
-  board: Board,
-  policies: readonly string[],
-  journal: ClockJournal,
-): ClockDomain {
-  const capFiles = policies.map((policy) => join(policy, 'scaling_max_freq'))
-  const floorFiles = policies.map((policy) => join(policy, 'scaling_min_freq'))
-  const listed = readList(join(root, policies[0], 'scaling_available_frequencies')).map((khz) => khz * 1000)
-  const pointsHz = (listed.length > 0 ? listed : stepsOf(board)).filter((hz) => hz >= board.cpu.minHz)
+/** One cap for all CPU clusters, each on a point of its own list. The files are in kHz. */
+export function createCpuClock(root: string, board: Board, journal: ClockJournal): ClockDomain {
+  // Clusters come and go with their cores: they are looked for each time.
+  const policies = () => findPolicies(root)
+  const pointsOf = (policy: string): readonly number[] => {
+    const listed = readList(join(root, policy, 'scaling_available_frequencies')).map((khz) => khz * 1000)
+    const points = (listed.length > 0 ? listed : stepsOf(board)).filter((hz) => hz >= board.cpu.minHz)
+    return points.length > 0 ? points : stepsOf(board)
+  }
+  const pointsHz = [...new Set(policies().flatMap(pointsOf))].sort((a, b) => a - b)
+  const files = () =>
+    policies()
+      .flatMap((policy) => [join(policy, 'scaling_min_freq'), join(policy, 'scaling_max_freq')])
+      .filter((file) => isThere(root, file))
 
-  const capHz = async (): Promise<number> => {
-    const caps = capFiles.map((file) => readHz(join(root, file))).filter((khz) => khz !== undefined)
-    if (caps.length === 0) throw unreadable(join(root, capFiles[0]))
-    return Math.max(...caps) * 1000
+  const highest = (file: string): number | undefined => {
+    const khz = policies()
+      .map((policy) => readHz(join(root, policy, file)))
+      .filter((value) => value !== undefined)
+    return khz.length === 0 ? undefined : Math.max(...khz) * 1000
+  }
+  const capHz = (): number => {
+    const hz = highest('scaling_max_freq')
+    if (hz === undefined) throw unreadable(join(root, cpufreq, 'policy*/scaling_max_freq'))
+    return hz
   }
 
   return {
     name: 'cpu',
     pointsHz,
-    async currentHz() {
-      const clocks = policies
-        .map((policy) => readHz(join(root, policy, 'scaling_cur_freq')))
-        .filter((khz) => khz !== undefined)
-      return clocks.length === 0 ? null : Math.max(...clocks) * 1000
-    },
+    currentHz: () => highest('scaling_cur_freq') ?? null,
     capHz,
-    async setCapHz(hz) {
-      const target = Math.round((pointsHz.findLast((point) => point <= hz) ?? pointsHz[0]) / 1000)
-      journal.record([...floorFiles, ...capFiles])
-      for (const [index, file] of capFiles.entries()) {
-        const floor = readHz(join(root, floorFiles[index]))
-        if (floor !== undefined && floor > target) writeClock(root, floorFiles[index], `${target}\n`)
-        writeClock(root, file, `${target}\n`)
+    setCapHz(hz) {
+      journal.record(files())
+      for (const policy of policies()) {
+        const points = pointsOf(policy)
+        const target = Math.round((points.findLast((point) => point <= hz) ?? points[0]) / 1000)
+        const floorFile = join(policy, 'scaling_min_freq')
+        const floor = readHz(join(root, floorFile))
+        if (floor !== undefined && floor > target) writeClock(root, floorFile, `${target}\n`)
+        writeClock(root, join(policy, 'scaling_max_freq'), `${target}\n`)
       }
       return capHz()
     },
+    files,
   }
 }
 

@@ -2,21 +2,29 @@ import { join } from 'node:path'
 import type { Board } from '../board/types.ts'
 import type { ClockDomain } from './clock.ts'
 import type { ClockJournal } from './journal.ts'
-import { listFolder, readHz, readList, readTextFile, unreadable, writeClock } from './sysfs.ts'
+import { isThere, listFolder, readHz, readList, readTextFile, unreadable, writeClock } from './sysfs.ts'
 
-const devfreq = 'sys/class/devfreq'
+/** Where devfreq devices are: the class, and the device folders of R36.4+, R36.2 and R35 for trees without it (§3.1). */
+const classFolder = 'sys/class/devfreq'
+const deviceFolders = ['sys/devices/platform/bus@0', 'sys/devices/platform', 'sys/devices']
 
 /**
  * Folder of the GPU's devfreq device relative to the root: the one whose device-tree node has the board's name, as NVIDIA's
- * jetson_clocks looks it up; in trees without `of_node`, the one called like `17000000.gpu`.
+ * jetson_clocks looks it up; in trees without `of_node`, the one called like `17000000.gpu`, or `gpu-gpc-0` on Thor.
  */
 export function findGpu(root: string, board: Board): string | undefined {
-  const names = listFolder(join(root, devfreq))
-  const nodeOf = (name: string) => readTextFile(join(root, devfreq, name, 'device/of_node/name'))
+  const { nodeNames } = board.gpu
+  const names = listFolder(join(root, classFolder))
+  const nodeOf = (name: string) => readTextFile(join(root, classFolder, name, 'device/of_node/name'))
+  const named = (name: string) => nodeNames.some((node) => name === node || name.endsWith(`.${node}`))
   const found =
-    names.find((name) => board.gpu.nodeNames.includes(nodeOf(name) ?? '')) ??
-    names.find((name) => nodeOf(name) === undefined && board.gpu.nodeNames.some((node) => name.endsWith(`.${node}`)))
-  return found === undefined ? undefined : join(devfreq, found)
+    names.find((name) => nodeNames.includes(nodeOf(name) ?? '')) ??
+    names.find((name) => nodeOf(name) === undefined && named(name)) ??
+    names.find((name) => /^gpu-gpc-\d+$/.test(name))
+  if (found !== undefined) return join(classFolder, found)
+  return deviceFolders
+    .flatMap((folder) => listFolder(join(root, folder)).filter(named).map((name) => join(folder, name, 'devfreq', name)))
+    .find((folder) => isThere(root, join(folder, 'max_freq')))
 }
 
 /** The GPU's clock cap. It cannot be made without a journal, so nobody can write a clock whose original is not saved. */
@@ -25,8 +33,9 @@ export function createGpuClock(root: string, board: Board, folder: string, journ
   const floorFile = join(folder, 'min_freq')
   const listed = readList(join(root, folder, 'available_frequencies'))
   const pointsHz = listed.length > 0 ? listed : board.gpu.pointsHz
+  const files = () => [floorFile, capFile].filter((file) => isThere(root, file))
 
-  const capHz = async (): Promise<number> => {
+  const capHz = (): number => {
     const hz = readHz(join(root, capFile))
     if (hz === undefined) throw unreadable(join(root, capFile))
     return hz
@@ -35,18 +44,17 @@ export function createGpuClock(root: string, board: Board, folder: string, journ
   return {
     name: 'gpu',
     pointsHz,
-    async currentHz() {
-      return readHz(join(root, folder, 'cur_freq')) ?? null
-    },
+    currentHz: () => readHz(join(root, folder, 'cur_freq')) ?? null,
     capHz,
-    async setCapHz(hz) {
+    setCapHz(hz) {
       const target = pointsHz.findLast((point) => point <= hz) ?? pointsHz[0]
       const floor = readHz(join(root, floorFile))
-      journal.record([floorFile, capFile])
+      journal.record([...new Set([...files(), capFile])])
       // A cap below the floor is refused (EINVAL) or clamped: the floor goes down first. It is never raised again here.
       if (floor !== undefined && floor > target) writeClock(root, floorFile, `${pointsHz[0]}\n`)
       writeClock(root, capFile, `${target}\n`)
       return capHz()
     },
+    files,
   }
 }

@@ -1,6 +1,7 @@
+import { existsSync, renameSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DeapdError } from '../errors.ts'
-import { isFromAnotherBoot, type JournalEntry, readJournal, removeJournal } from './journal.ts'
+import { isFromAnotherBoot, type JournalEntry, readJournal, removeJournal, writeJournal } from './journal.ts'
 import { readBytes, readHz, writeClock } from './sysfs.ts'
 
 export interface Restored {
@@ -12,49 +13,93 @@ export interface Restored {
   readonly detail: string
 }
 
+/** A cap can lag behind a write (a hot board holds it down, a cluster comes back): looked at again before it is a failure. */
+const verifyTries = 4
+const verifyPauseMs = 50
+
 /**
- * Puts every journalled clock back, reads it back and removes the journal. Nothing to do is success. Throws
- * `journal_damaged` before anything is touched; or `clock_refused` for the first clock that did not come back, with all
- * others restored and the journal kept, so that it can be tried again.
+ * Puts every journalled clock back, reads it back and removes the journal. Nothing to do is success; doing it twice is
+ * doing it once. Throws `journal_damaged` before anything is touched; or `clock_refused` for the first clock that did not
+ * come back, with all others restored and the journal kept for what is left, so that it can be tried again.
  */
 export function restore(journalPath: string): Restored {
   const file = readJournal(journalPath)
-  if (file === undefined) return { files: [], root: null, detail: 'There is no clock journal: nothing to restore.' }
-  if (isFromAnotherBoot(file)) {
-    removeJournal(journalPath)
-    return { files: [], root: file.root, detail: 'The clock journal is of an earlier boot: nothing to restore.' }
+  if (file === undefined) {
+    if (existsSync(dirname(journalPath))) removeJournal(journalPath)
+    return { files: [], root: null, detail: 'There is no clock journal: nothing to restore.' }
   }
   const { root, entries } = file
-  const failures: unknown[] = []
-  const attempt = (action: () => void): void => {
-    try {
-      action()
-    } catch (thrown) {
-      failures.push(thrown)
-    }
+  if (isFromAnotherBoot(file)) {
+    removeJournal(journalPath)
+    return { files: [], root, detail: 'The clock journal is of an earlier boot: nothing to restore.' }
   }
-  for (const group of groupByFolder(entries).values()) {
-    for (const { path, original } of safeOrder(root, group)) {
-      attempt(() => writeClock(root, path, Buffer.from(original, 'latin1')))
-    }
+  if (!existsSync(root)) {
+    const kept = `${journalPath}.orphan`
+    renameSync(journalPath, kept)
+    removeJournal(journalPath)
+    return { files: [], root, detail: `The clock journal is of ${root}, which is gone; it was kept as ${kept}.` }
   }
-  if (failures.length === 0) for (const entry of entries) attempt(() => verify(root, entry))
-  if (failures.length > 0) throw failures[0]
+  const { left, failure } = putBack(root, entries)
+  if (failure !== undefined) {
+    if (left.length < entries.length) writeJournal(journalPath, { ...file, entries: left })
+    throw failure
+  }
   removeJournal(journalPath)
   const files = entries.map(({ path, original }) => ({ path, value: original.trim() }))
   return { files, root, detail: `Put back ${files.length} clock files under ${root}.` }
 }
 
-function verify(root: string, { path, original }: JournalEntry): void {
-  const full = join(root, path)
-  const now = readBytes(full).toString('latin1')
-  if (now === original) return
-  const detail = `it was set to ${original.trim()} and reads ${now.trim()}`
-  throw new DeapdError('clock_refused', { path: full, detail, kept: now.trim() })
+/** Writes these originals and reads them back; what did not come back is left, with the first reason. */
+export function putBack(
+  root: string,
+  entries: readonly JournalEntry[],
+): { readonly left: readonly JournalEntry[]; readonly failure?: unknown } {
+  const refusals = new Map<JournalEntry, unknown>()
+  for (const entry of safeOrder(root, entries)) {
+    try {
+      writeClock(root, entry.path, Buffer.from(entry.original, 'latin1'))
+    } catch (thrown) {
+      refusals.set(entry, thrown)
+    }
+  }
+  const differing = () => entries.filter((entry) => !refusals.has(entry) && contentOf(root, entry) !== entry.original)
+  for (let tries = 1; tries < verifyTries && differing().length > 0; tries += 1) pause(verifyPauseMs)
+  for (const entry of differing()) refusals.set(entry, notBack(root, entry))
+  const [failure] = refusals.values()
+  return { left: entries.filter((entry) => refusals.has(entry)), failure }
 }
 
-/** A floor above the present cap, or a cap below the present floor, is refused or clamped: the cap goes first when it rises. */
+function contentOf(root: string, { path }: JournalEntry): string | undefined {
+  try {
+    return readBytes(join(root, path)).toString('latin1')
+  } catch {
+    return undefined
+  }
+}
+
+function notBack(root: string, entry: JournalEntry): DeapdError {
+  const kept = contentOf(root, entry)?.trim() ?? 'an unknown value'
+  const detail = `it was set to ${entry.original.trim()} and reads ${kept}`
+  return new DeapdError('clock_refused', { path: join(root, entry.path), detail, kept })
+}
+
+/**
+ * Cores that were online come first: an offline cluster has no clock files. Then each clock's cap and floor, the cap
+ * before its floor when it rises, for a floor above the cap is refused or clamped. Cores that were offline go last.
+ */
 function safeOrder(root: string, entries: readonly JournalEntry[]): readonly JournalEntry[] {
+  const isSwitch = ({ path }: JournalEntry): boolean => path.endsWith('/online')
+  const switches = entries.filter(isSwitch)
+  const clocks = [...groupByFolder(entries.filter((entry) => !isSwitch(entry))).values()]
+  const wasOn = ({ original }: JournalEntry): boolean => original.trim() === '1'
+  return [
+    ...switches.filter(wasOn),
+    ...clocks.flatMap((group) => capAndFloor(root, group)),
+    ...switches.filter((entry) => !wasOn(entry)),
+  ]
+}
+
+function capAndFloor(root: string, entries: readonly JournalEntry[]): readonly JournalEntry[] {
   const isCap = ({ path }: JournalEntry): boolean => path.endsWith('max_freq')
   const caps = entries.filter(isCap)
   const floors = entries.filter((entry) => !isCap(entry))
@@ -69,4 +114,9 @@ function groupByFolder(entries: readonly JournalEntry[]): Map<string, JournalEnt
     groups.set(dirname(entry.path), [...(groups.get(dirname(entry.path)) ?? []), entry])
   }
   return groups
+}
+
+/** Restoring is the last thing a process does: it may block. */
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }

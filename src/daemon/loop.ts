@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Reading } from '../board/reading.ts'
 import type { Board } from '../board/types.ts'
 import { type ModelCost, stepWork } from '../board/work.ts'
-import type { BoardClocks } from '../clocks/capped.ts'
+import type { Applied, BoardClocks } from '../clocks/capped.ts'
 import type { Engine } from '../engine/client.ts'
 import { monotonicMs } from '../engine/protocol.ts'
-import { type DeapdError, detailOf } from '../errors.ts'
+import type { DeapdError } from '../errors.ts'
 import { initialState } from '../governor/initial.ts'
 import { step } from '../governor/step.ts'
 import type { Decision, GovernorState, Ladder } from '../governor/types.ts'
@@ -70,18 +70,14 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
   let longestGapMs = 0
   let secondsOverBudget = 0
   let recentWatts: readonly number[] = []
-  let lastFault = ''
+  const told: Record<string, string | undefined> = {}
 
-  /** Clock faults must not stop the loop; the same one is reported once. */
-  const guarded = async <T>(act: () => Promise<T>): Promise<T | null> => {
-    try {
-      const done = await act()
-      lastFault = ''
-      return done
-    } catch (error) {
-      if (detailOf(error) !== lastFault) ports.onFault(error instanceof Error ? error : new Error(String(error)))
-      lastFault = detailOf(error)
-      return null
+  /** Clock faults do not stop the loop; the same one is reported once. */
+  const report = ({ gpu, cpu, cores }: Applied): void => {
+    for (const [name, limit] of Object.entries({ gpu, cpu, cores })) {
+      const fault = limit?.fault ?? null
+      if (fault !== null && fault.message !== told[name]) ports.onFault(fault)
+      told[name] = fault?.message
     }
   }
 
@@ -114,14 +110,15 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
     })
     state = stepped.state
     const { decision } = stepped
-    const applied = await guarded(() => clocks.applyGpu(decision.gpuHz))
+    const applied = clocks.apply(decision, atMs)
+    report(applied)
     engine.setOrder(decision)
     accountant.settle(atMs, reading)
     secondsOverBudget += overBudget(reading, intervalSeconds)
     lastMs = atMs
     ticks++
-    const gpuHz = (await guarded(async () => (await clocks.gpu?.currentHz()) ?? null)) ?? null
-    const gpuCapAppliedHz = applied?.capHz ?? null
+    const gpuHz = clocks.gpu?.currentHz() ?? null
+    const gpuCapAppliedHz = applied.gpu?.value ?? null
     ports.onTick({ atMs, reading, decision, gpuHz, gpuCapAppliedHz, ticks, longestGapMs, secondsOverBudget })
   }
 

@@ -86,6 +86,8 @@ export function clocksOf(board: Board): Record<string, string> {
     files[`${folder}/scaling_max_freq`] = `${board.cpu.maxHz / 1000}\n`
     files[`${folder}/scaling_cur_freq`] = `${board.cpu.minHz / 1000}\n`
   }
+  // cpu0 has no switch: it cannot be taken offline.
+  for (let core = 1; core < board.cpu.cores; core += 1) files[`sys/devices/system/cpu/cpu${core}/online`] = '1\n'
   return files
 }
 

@@ -20,7 +20,7 @@ export const agxOrin32gb = {
     nodeNames: ['gpu', 'ga10b'],
     pointsHz: [306_000_000, 408_000_000, 510_000_000, 612_000_000, 714_000_000, 816_000_000, 918_000_000, 930_750_000],
   },
-  cpu: { policies: [0, 4], minHz: 729_600_000, maxHz: 2_201_600_000 },
+  cpu: { cores: 8, policies: [0, 4], minHz: 729_600_000, maxHz: 2_201_600_000 },
   budget: { minWatts: 12, maxWatts: 40, defaultWatts: 30 },
   model: { ...agxOrin64gb.model, idleWatts: 4.5, smCount: 14 },
 } as const satisfies Board

@@ -68,7 +68,7 @@ export const agxOrin64gb = {
       1_122_000_000, 1_224_000_000, 1_300_500_000,
     ],
   },
-  cpu: { policies: [0, 4, 8], minHz: 729_600_000, maxHz: 2_201_600_000 },
+  cpu: { cores: 12, policies: [0, 4, 8], minHz: 729_600_000, maxHz: 2_201_600_000 },
   budget: { minWatts: 15, maxWatts: 60, defaultWatts: 50 },
   trips: { throttleCelsius: 99, shutdownCelsius: 104.5 },
   model: {

@@ -49,7 +49,7 @@ export const orinNano8gb = {
   ],
   total: { name: 'VDD_IN', rails: ['VDD_IN'] },
   gpu: { nodeNames: ['gpu', 'ga10b'], pointsHz: [306_000_000, 408_000_000, 510_000_000, 612_000_000, 624_750_000] },
-  cpu: { policies: [0, 4], minHz: 729_600_000, maxHz: 1_510_400_000 },
+  cpu: { cores: 6, policies: [0, 4], minHz: 729_600_000, maxHz: 1_510_400_000 },
   budget: { minWatts: 7, maxWatts: 15, defaultWatts: 15 },
   trips: { throttleCelsius: 99, shutdownCelsius: 104.5 },
   model: {
