@@ -223,7 +223,8 @@ export const errorTable = {
   journal_unwritable: {
     status: 500,
     exit: 1,
-    message: 'The clock journal {path} cannot be written: {detail}. A clock whose original is not saved is not changed.',
+    message:
+      'The clock journal {path} cannot be written: {detail}. A clock whose original is not saved is not changed.',
     hint: 'Make room, or make the state folder writable for deapd.',
   },
   sensor_missing: {

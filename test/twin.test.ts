@@ -196,7 +196,7 @@ t.test('every board: tree, real sensors, real clocks and plant close the loop', 
     const watts = new Map<number, number>()
     let atMs = 0
     for (const hz of row.gpu.pointsHz) {
-      await clocks.applyGpu(hz)
+      clocks.apply({ gpuHz: hz }, 0)
       atMs += 45
       twin.refresh(atMs)
       t.equal(twin.gpuHz(), hz)
@@ -348,7 +348,7 @@ t.test('closed loop: real adapters, governor and plant hold a budget that falls 
       },
     })
     state = next.state
-    await clocks.applyGpu(next.decision.gpuHz)
+    clocks.apply({ gpuHz: next.decision.gpuHz }, 0)
   }
   twin.stop()
 

@@ -30,7 +30,7 @@ export function createCores(root: string, journal: ClockJournal): CoreDomain {
     online,
     setOnline(count) {
       journal.record(ours)
-      const keep = Math.max(0, Math.round(count) - 1)
+      const keep = Math.max(0, Math.floor(count) - 1)
       for (const file of ours.slice(keep).reverse()) if (isOn(file)) writeClock(root, file, '0\n')
       for (const file of ours.slice(0, keep)) if (!isOn(file)) writeClock(root, file, '1\n')
       return online()

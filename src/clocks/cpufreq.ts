@@ -66,7 +66,8 @@ export function createCpuClock(root: string, board: Board, journal: ClockJournal
   }
 }
 
-function stepsOf(board: Board): readonly number[] {
-  const count = Math.round((board.cpu.maxHz - board.cpu.minHz) / stepHz)
-  return Array.from({ length: count + 1 }, (_, index) => Math.min(board.cpu.maxHz, board.cpu.minHz + index * stepHz))
+/** From the lowest up in steps; the highest clock stands above its last step. */
+function stepsOf({ cpu: { minHz, maxHz } }: Board): readonly number[] {
+  const count = Math.ceil((maxHz - minHz) / stepHz)
+  return [...Array.from({ length: count }, (_, index) => minHz + index * stepHz), maxHz]
 }

@@ -23,7 +23,11 @@ export function findGpu(root: string, board: Board): string | undefined {
     names.find((name) => /^gpu-gpc-\d+$/.test(name))
   if (found !== undefined) return join(classFolder, found)
   return deviceFolders
-    .flatMap((folder) => listFolder(join(root, folder)).filter(named).map((name) => join(folder, name, 'devfreq', name)))
+    .flatMap((folder) =>
+      listFolder(join(root, folder))
+        .filter(named)
+        .map((name) => join(folder, name, 'devfreq', name)),
+    )
     .find((folder) => isThere(root, join(folder, 'max_freq')))
 }
 

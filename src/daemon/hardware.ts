@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type BoardClocks, openClocks } from '../clocks/capped.ts'
 import { restore } from '../clocks/restore.ts'
 import { monotonicMs } from '../engine/protocol.ts'
+import { DeapdError } from '../errors.ts'
 import { discoverPower } from '../power/discover.ts'
 import type { PowerSource } from '../power/source.ts'
 import { createTwin, type Twin } from '../twin/board.ts'
@@ -28,9 +29,7 @@ export async function openHardware(
 ): Promise<Hardware> {
   const { stateDir, tegrastats, log, lifecycle } = options
   const journalPath = join(stateDir, 'clocks.json')
-  // What an earlier run could not put back comes first: nothing may be journalled over it.
-  const restored = restore(journalPath)
-  if (restored.files.length > 0) log.warn({ files: restored.files }, `an earlier run ended badly. ${restored.detail}`)
+  restoreEarlier(journalPath, log)
   const twin = simulated ? createTwin({ board, root, now: monotonicMs }) : null
   twin?.start()
   if (twin) lifecycle.add('twin', () => twin.stop())
@@ -40,4 +39,19 @@ export async function openHardware(
   if (clocks.gpuReason) log.warn({}, `${clocks.gpuReason}; the budget is held by levels and pauses alone`)
   lifecycle.add('clocks', () => clocks.restore())
   return { twin, source, clocks }
+}
+
+/**
+ * What an earlier run left changed comes back first. A clock that refuses does not keep the daemon from starting: its
+ * original stays in the journal and comes back at the end. Throws `journal_damaged`.
+ */
+function restoreEarlier(journalPath: string, log: Log): void {
+  try {
+    const { files, root, detail } = restore(journalPath)
+    if (files.length > 0) log.warn({ files }, `an earlier run ended badly. ${detail}`)
+    else if (root !== null) log.info({}, detail)
+  } catch (thrown) {
+    if (!(thrown instanceof DeapdError) || thrown.code === 'journal_damaged') throw thrown
+    log.error({ code: thrown.code, err: thrown }, thrown.message)
+  }
 }
