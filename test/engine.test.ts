@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type Engine, type EngineAnswer, startEngine } from '../src/engine/client.ts'
+import { spansOver } from '../src/engine/kv-cache.ts'
 import { chooseLevel } from '../src/engine/levels.ts'
 import { openModel } from '../src/engine/model.ts'
 import { libraryPath, loadOrt } from '../src/engine/ort/api.ts'
@@ -132,6 +133,51 @@ t.test('the full level of a gated graph equals the ungated graph exactly, before
     gated.close()
     plain.close()
   }
+})
+
+t.test('sequences decode together as they do alone, with idle and full neighbours between them', async (t) => {
+  const model = open(await tinyPackage(t, 'int8'))
+  const start = (ids: readonly number[]) => {
+    const sequence = model.newSequence()
+    sequence.run(ids, 2, ids.length - 1)
+    return sequence
+  }
+  const full = Array.from({ length: model.contextTokens }, (_, i) => (i * 31) % 300)
+  const [a, idle, b, blocked, c] = [prompt, [1, 9, 9], prompt.slice(0, 4), full, [1]].map(start)
+  t.throws(() => model.newSequence(), { code: 'engine_failed', message: /all 5 caches/ })
+  const tokens = [7, 70, 170]
+  const alone = [a, b, c].map((sequence, i) => {
+    const row = sequence.run([tokens[i]], 1, 0).slice()
+    sequence.truncate(sequence.length - 1)
+    return row
+  })
+  const idleBefore = idle.run([4], 2, 0).slice()
+  idle.truncate(3)
+  const together = model.decodeBatch([c, a, b], [tokens[2], tokens[0], tokens[1]], 1)
+  for (const [i, row] of [together[1], together[2], together[0]].entries()) {
+    t.ok(Math.max(...row.map((v, j) => Math.abs(v - alone[i][j]))) < 1e-3, `sequence ${i}`)
+  }
+  t.same(
+    [a, b, c, idle, blocked].map((s) => s.length),
+    [13, 5, 2, 3, model.contextTokens],
+  )
+  t.same(idle.run([4], 2, 0), idleBefore, 'an idle neighbour is none the worse')
+  idle.close()
+  t.equal(model.newSequence().slot, 1, 'a closed sequence frees its slot')
+  model.close()
+})
+
+t.test('a batch runs over the fewest spans of slots', async (t) => {
+  const never = () => false
+  t.same(spansOver([3, 1], never), [{ from: 1, count: 3 }])
+  t.same(
+    spansOver([0, 1, 4], (slot) => slot === 2),
+    [
+      { from: 0, count: 2 },
+      { from: 4, count: 1 },
+    ],
+  )
+  t.same(spansOver([], never), [])
 })
 
 t.test('rounded weights stay near the float model, int8 nearer than int4', async (t) => {

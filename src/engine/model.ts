@@ -1,19 +1,24 @@
 import { join } from 'node:path'
+import { DeapdError } from '../errors.ts'
 import type { Manifest } from '../models/manifest.ts'
 import { names } from '../models/onnx/llama.ts'
+import { createKvCache, spansOver } from './kv-cache.ts'
 import type { Ort } from './ort/api.ts'
-import { type Binding, openSession, type Session, type Tensor } from './ort/session.ts'
+import { type Binding, openSession, type Tensor } from './ort/session.ts'
 
-/** One sequence's keys and values, written in place by the graph, and how many positions of them are valid. */
+/** One sequence's place in the cache, and how many positions of it are valid. */
 export interface Sequence {
+  /** Its index on the cache's batch axis. Neighbouring slots decode together best. */
+  readonly slot: number
   readonly length: number
   /**
    * Runs `ids` after the tokens already in the cache, at `level`, and returns the logits of the positions from
    * `logitsFrom` (counted within `ids`) on, [positions, vocabulary]. The array is reused by the next run.
    */
   run(ids: readonly number[], level: number, logitsFrom: number): Float32Array
-  /** Forgets all positions from `length` on. */
+  /** Forgets all positions from `length` on: a rejected draft, or what a new prompt does not share with the old one. */
   truncate(length: number): void
+  /** Gives the slot back. */
   close(): void
 }
 
@@ -22,101 +27,144 @@ export interface Model {
   readonly levels: number
   /** Positions one sequence can hold. */
   readonly contextTokens: number
-  /** Bytes of KV cache one sequence takes. */
+  /** Sequences that can be open at the same time. */
+  readonly slots: number
+  /** Bytes of KV cache one sequence takes when it is full. */
   readonly kvBytes: number
-  newSequence(contextTokens?: number): Sequence
+  /** A sequence in the lowest free slot; throws `engine_failed` when all are taken. */
+  newSequence(): Sequence
+  /**
+   * One token for each of several sequences in one run: `ids[i]` is appended to `sequences[i]`. Returns one row of logits
+   * per sequence, [vocabulary], valid until the next run. The weights are read once for all of them.
+   */
+  decodeBatch(sequences: readonly Sequence[], ids: readonly number[], level: number): readonly Float32Array[]
   close(): void
 }
 
+/** Four answers at once, and one cache for scoring and benchmarks beside them. */
+export const defaultSlots = 5
+
 /** Loads a package's graph. `threads` is the number of threads of one run. */
-export function openModel(ort: Ort, dir: string, manifest: Manifest, threads: number): Model {
+export function openModel(ort: Ort, dir: string, manifest: Manifest, threads: number, slots = defaultSlots): Model {
   const session = openSession(ort, join(dir, 'model.onnx'), threads)
-  const { shape } = manifest
-  const slotFloats = shape.kv_heads * shape.cache_head_size
-  const levels = manifest.levels.length
-  return {
-    manifest,
-    levels,
-    contextTokens: shape.context_tokens,
-    kvBytes: 2 * shape.layers * slotFloats * shape.context_tokens * 4,
-    newSequence: (contextTokens = shape.context_tokens) => newSequence(session, manifest, contextTokens),
-    close: () => session.close(),
-  }
-}
-
-/** A binding for runs of one size: the same tensors every time, only their contents change. */
-interface Step {
-  readonly binding: Binding
-  readonly ids: BigInt64Array
-  readonly logits: Float32Array
-  readonly own: readonly Tensor[]
-}
-
-function newSequence(session: Session, { shape, levels }: Manifest, contextTokens: number): Sequence {
-  const cacheShape = [1, shape.kv_heads, contextTokens, shape.cache_head_size]
-  const cacheSize = cacheShape.reduce((a, b) => a * b, 1)
-  const caches = Array.from({ length: shape.layers }, (_, layer) =>
-    (['key', 'value'] as const).map((part) => ({
-      past: names.past(layer, part),
-      present: names.present(layer, part),
-      // Untouched pages of a fresh buffer cost no memory, so a long context is paid for as it is used.
-      tensor: session.tensor('float32', cacheShape, new Float32Array(cacheSize)),
-    })),
-  ).flat()
-  const pastLength = session.tensor('int32', [1], new Int32Array(1))
-  const totalLength = session.tensor('int32', [1], new Int32Array(1))
+  const { shape, levels } = manifest
+  const contextTokens = shape.context_tokens
+  const cache = createKvCache(session, manifest, slots, contextTokens)
   const from = session.tensor('int64', [1], new BigInt64Array(1))
+  const totalLength = session.tensor('int32', [1], new Int32Array(1))
   const gates = levels.slice(1).map(() => session.tensor('bool', [], new Uint8Array(1)))
-  let length = 0
+  /** Valid positions per slot; what a closed sequence leaves behind is not cleared. */
+  const lengths = new Int32Array(slots)
+  const taken = new Set<number>()
 
-  const prepare = (tokens: number, wanted: number): Step => {
-    const ids = new BigInt64Array(tokens)
-    const logits = new Float32Array(wanted * shape.vocab_size)
-    const idsTensor = session.tensor('int64', [1, tokens], ids)
-    const logitsTensor = session.tensor('float32', [1, wanted, shape.vocab_size], logits)
+  /** A binding for runs of one size over `count` slots: the same tensors every time, only their contents change. */
+  const prepare = (firstSlot: number, count: number, tokens: number, wanted: number): Step => {
+    const ids = new BigInt64Array(count * tokens)
+    const pastLengths = new Int32Array(count)
+    const logits = new Float32Array(count * wanted * shape.vocab_size)
+    const own = {
+      ids: session.tensor('int64', [count, tokens], ids),
+      pastLengths: session.tensor('int32', [count], pastLengths),
+      logits: session.tensor('float32', [count, wanted, shape.vocab_size], logits),
+    }
     const binding = session.bind()
-    binding.input(names.ids, idsTensor)
-    binding.input(names.pastLength, pastLength)
+    binding.input(names.ids, own.ids)
+    binding.input(names.pastLength, own.pastLengths)
     binding.input(names.totalLength, totalLength)
     binding.input(names.logitsFrom, from)
     for (const [i, gate] of gates.entries()) binding.input(names.gate(i + 1), gate)
-    for (const { past, present, tensor } of caches) {
+    for (const { past, present, tensor } of cache.view(firstSlot, count)) {
       binding.input(past, tensor)
       binding.output(present, tensor)
     }
-    binding.output(names.logits, logitsTensor)
-    return { binding, ids, logits, own: [idsTensor, logitsTensor] }
+    binding.output(names.logits, own.logits)
+    return { binding, ids, pastLengths, logits, own: Object.values(own) }
   }
   const discard = ({ binding, own }: Step): void => {
     binding.close()
     for (const tensor of own) session.releaseTensor(tensor)
   }
-  const decode = prepare(1, 1)
+  const decodeSteps = new Map<string, Step>()
+  const decodeStep = (firstSlot: number, count: number): Step => {
+    const key = `${firstSlot}+${count}`
+    const step = decodeSteps.get(key) ?? prepare(firstSlot, count, 1, 1)
+    decodeSteps.set(key, step)
+    return step
+  }
+
+  /** Runs a prepared step over `count` slots from `firstSlot` on; `ids` are [count, tokens], already in the step. */
+  const run = (step: Step, firstSlot: number, tokens: number, level: number, logitsFrom: number): void => {
+    for (const i of step.pastLengths.keys()) step.pastLengths[i] = lengths[firstSlot + i] + tokens - 1
+    totalLength.data[0] = Math.max(...step.pastLengths) + 1
+    from.data[0] = BigInt(logitsFrom)
+    for (const [i, gate] of gates.entries()) gate.data[0] = level >= i + 1 ? 1 : 0
+    step.binding.run()
+  }
+
+  const newSequence = (): Sequence => {
+    const slot = Array.from({ length: slots }, (_, i) => i).find((i) => !taken.has(i))
+    if (slot === undefined) throw new DeapdError('engine_failed', { detail: `all ${slots} caches are taken` })
+    taken.add(slot)
+    lengths[slot] = 0
+    return {
+      slot,
+      get length() {
+        return lengths[slot]
+      },
+      run(ids, level, logitsFrom) {
+        const single = ids.length === 1
+        const step = single ? decodeStep(slot, 1) : prepare(slot, 1, ids.length, ids.length - logitsFrom)
+        for (const [i, id] of ids.entries()) step.ids[i] = BigInt(id)
+        run(step, slot, ids.length, level, logitsFrom)
+        lengths[slot] += ids.length
+        if (!single) discard(step)
+        return step.logits
+      },
+      truncate(to) {
+        lengths[slot] = Math.min(lengths[slot], to)
+      },
+      close: () => {
+        taken.delete(slot)
+      },
+    }
+  }
 
   return {
-    get length() {
-      return length
-    },
-    run(ids, level, logitsFrom) {
-      const single = ids.length === 1
-      const step = single ? decode : prepare(ids.length, ids.length - logitsFrom)
-      for (const [i, id] of ids.entries()) step.ids[i] = BigInt(id)
-      pastLength.data[0] = length + ids.length - 1
-      totalLength.data[0] = length + ids.length
-      from.data[0] = BigInt(logitsFrom)
-      for (const [i, gate] of gates.entries()) gate.data[0] = level >= i + 1 ? 1 : 0
-      step.binding.run()
-      length += ids.length
-      if (!single) discard(step)
-      return step.logits
-    },
-    truncate(to) {
-      length = Math.min(length, to)
+    manifest,
+    levels: levels.length,
+    contextTokens,
+    slots,
+    kvBytes: cache.bytesPerSlot,
+    newSequence,
+    decodeBatch(sequences, ids, level) {
+      const rows: Float32Array[] = []
+      const place = new Map(sequences.map(({ slot }, i) => [slot, i]))
+      for (const span of spansOver([...place.keys()], (slot) => lengths[slot] >= contextTokens)) {
+        const step = decodeStep(span.from, span.count)
+        for (let i = 0; i < span.count; i++) step.ids[i] = BigInt(ids[place.get(span.from + i) ?? 0])
+        run(step, span.from, 1, level, 0)
+        for (let i = 0; i < span.count; i++) {
+          const at = place.get(span.from + i)
+          if (at === undefined) continue
+          lengths[span.from + i]++
+          rows[at] = step.logits.subarray(i * shape.vocab_size, (i + 1) * shape.vocab_size)
+        }
+      }
+      return rows
     },
     close() {
-      discard(decode)
-      for (const { tensor } of caches) session.releaseTensor(tensor)
-      for (const tensor of [pastLength, totalLength, from, ...gates]) session.releaseTensor(tensor)
+      for (const step of decodeSteps.values()) discard(step)
+      cache.close()
+      for (const tensor of [from, totalLength, ...gates]) session.releaseTensor(tensor)
+      session.close()
     },
   }
+}
+
+interface Step {
+  readonly binding: Binding
+  readonly ids: BigInt64Array
+  readonly pastLengths: Int32Array
+  readonly logits: Float32Array
+  readonly own: readonly Tensor[]
 }

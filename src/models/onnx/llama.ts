@@ -125,21 +125,23 @@ export function emitLlama(
 
   const cache = (name: (layer: number, part: 'key' | 'value') => string): object[] =>
     Array.from({ length: shape.layers }, (_, i) =>
-      (['key', 'value'] as const).map((part) => valueInfo(name(i, part), 'float32', [1, kvHeads, 'slots', padded])),
+      (['key', 'value'] as const).map((part) =>
+        valueInfo(name(i, part), 'float32', ['batch', kvHeads, 'slots', padded]),
+      ),
     ).flat()
   return {
     name: 'llama',
     node: nodes,
     initializer: [...weights.tensors, int64('slice.end', 2 ** 31), int64('slice.axis', 1)],
     input: [
-      valueInfo(names.ids, 'int64', [1, 'tokens']),
-      valueInfo(names.pastLength, 'int32', [1]),
+      valueInfo(names.ids, 'int64', ['batch', 'tokens']),
+      valueInfo(names.pastLength, 'int32', ['batch']),
       valueInfo(names.totalLength, 'int32', [1]),
       valueInfo(names.logitsFrom, 'int64', [1]),
       ...widths.slice(1).map((_, i) => valueInfo(names.gate(i + 1), 'bool', [])),
       ...cache(names.past),
     ],
-    output: [valueInfo(names.logits, 'float32', [1, 'wanted', vocabSize]), ...cache(names.present)],
+    output: [valueInfo(names.logits, 'float32', ['batch', 'wanted', vocabSize]), ...cache(names.present)],
   }
 }
 
@@ -178,7 +180,7 @@ function gated(name: string, level: number, segment: readonly Node[], sum: strin
     node: body,
     initializer: [],
     input: [],
-    output: [valueInfo(`${name}.${side}`, 'float32', [1, 'tokens', 'hidden'])],
+    output: [valueInfo(`${name}.${side}`, 'float32', ['batch', 'tokens', 'hidden'])],
   })
   return node('If', [names.gate(level)], [name], {
     then_branch: branch('on', [...segment, node('Add', [sum, lastOutput(segment)], [`${name}.on`])]),

@@ -1,0 +1,76 @@
+import type { Manifest } from '../models/manifest.ts'
+import { names } from '../models/onnx/llama.ts'
+import type { Session, Tensor } from './ort/session.ts'
+
+/** A layer's keys or values for neighbouring slots, bound as past and as present: the graph appends in place. */
+export interface CacheView {
+  readonly past: string
+  readonly present: string
+  readonly tensor: Tensor
+}
+
+/**
+ * Keys and values of all sequences: per layer and part one buffer [slots, KV heads, context, head]. The slot is the batch
+ * axis, so neighbouring slots are one tensor at an offset. Pages nobody has written cost no memory.
+ */
+export interface KvCache {
+  readonly slots: number
+  readonly bytesPerSlot: number
+  /** Views of the slots [from, from + count), made once. */
+  view(from: number, count: number): readonly CacheView[]
+  close(): void
+}
+
+export function createKvCache(session: Session, { shape }: Manifest, slots: number, contextTokens: number): KvCache {
+  const perSlot = [shape.kv_heads, contextTokens, shape.cache_head_size]
+  const slotSize = perSlot.reduce((a, b) => a * b, 1)
+  const buffers = Array.from({ length: shape.layers }, (_, layer) =>
+    (['key', 'value'] as const).map((part) => ({
+      past: names.past(layer, part),
+      present: names.present(layer, part),
+      data: new Float32Array(slots * slotSize),
+    })),
+  ).flat()
+  const views = new Map<string, readonly CacheView[]>()
+  const create = (from: number, count: number): readonly CacheView[] =>
+    buffers.map(({ past, present, data }) => {
+      const part = data.subarray(from * slotSize, (from + count) * slotSize)
+      return { past, present, tensor: session.tensor('float32', [count, ...perSlot], part) }
+    })
+  return {
+    slots,
+    bytesPerSlot: buffers.length * slotSize * Float32Array.BYTES_PER_ELEMENT,
+    view(from, count) {
+      const key = `${from}+${count}`
+      const found = views.get(key) ?? create(from, count)
+      views.set(key, found)
+      return found
+    },
+    close() {
+      for (const { tensor } of [...views.values()].flat()) session.releaseTensor(tensor)
+      views.clear()
+    },
+  }
+}
+
+/** A range of neighbouring slots, [from, from + count). */
+export interface Span {
+  readonly from: number
+  readonly count: number
+}
+
+/**
+ * The fewest spans that cover `wanted` slots. A span may hold others in between, which then run along and write one row
+ * nobody reads; `blocked` slots have no room for such a row and part the spans.
+ */
+export function spansOver(wanted: readonly number[], blocked: (slot: number) => boolean): readonly Span[] {
+  const spans: Span[] = []
+  for (const slot of [...wanted].sort((a, b) => a - b)) {
+    const last = spans[spans.length - 1]
+    const end = last ? last.from + last.count : 0
+    const between = last ? Array.from({ length: slot - end }, (_, i) => end + i) : []
+    if (last && !between.some(blocked)) spans[spans.length - 1] = { from: last.from, count: slot - last.from + 1 }
+    else spans.push({ from: slot, count: 1 })
+  }
+  return spans
+}
