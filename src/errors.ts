@@ -141,6 +141,25 @@ export const errorTable = {
     message: '{path} cannot be imported: {detail}. Nothing was written.',
     hint: 'Download or copy the source again.',
   },
+  import_busy: {
+    status: 400,
+    exit: 1,
+    message: 'Process {pid} is already importing to {path}. Nothing was changed.',
+    hint: 'Wait for it, or choose another `--out`. If that process is no import, remove {lock}.',
+  },
+  disk_full: {
+    status: 507,
+    exit: 1,
+    message:
+      'The disk is too full for {path}: {neededBytes} more bytes are needed, {freeBytes} are free. What was finished is kept.',
+    hint: 'Free some space and run the same command again: it goes on where it stopped.',
+  },
+  output_unwritable: {
+    status: 500,
+    exit: 1,
+    message: '{path} cannot be written: {detail}.',
+    hint: 'Choose another `--out`, or correct the permissions of its folder.',
+  },
   output_exists: {
     status: 400,
     exit: 2,

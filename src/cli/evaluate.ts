@@ -5,7 +5,8 @@ import { DeapdError } from '../errors.ts'
 import { type Cell, type LevelScore, scoreSupport } from '../evaluate/support/score.ts'
 import { openPackage } from '../models/package.ts'
 import { toWire } from '../telemetry/wire.ts'
-import { print, printJson, progress, table, wholeNumber } from './output.ts'
+import { print, printJson, table, wholeNumber } from './output.ts'
+import { progressReporter } from './progress.ts'
 import { greedy, withEngine } from './run-engine.ts'
 
 interface Options {
@@ -33,7 +34,7 @@ export const evaluateCommand = (): Command =>
       const { id, manifest, digest } = openPackage(model)
       const shares = manifest.levels.map(({ share }) => share)
       const levels = await withEngine(model, options.threads, (engine) =>
-        scoreSupport(engine, shares, options.prompts, options.seed, greedy, progress),
+        scoreSupport(engine, shares, options.prompts, options.seed, greedy, progressReporter()),
       )
       const report = {
         schema: 'deapd-evaluation/1',

@@ -4,14 +4,22 @@ import { modelsDir } from '../models/bundled.ts'
 import { importModel } from '../models/import.ts'
 import type { Quantisation } from '../models/onnx/weights.ts'
 import { listPackages, type ModelPackage, verifyPackage } from '../models/package.ts'
-import { print, printJson, progress, table, wholeNumber } from './output.ts'
+import { print, printJson, table, wholeNumber } from './output.ts'
+import { progressReporter } from './progress.ts'
 
 interface ImportOptions {
   readonly out: string
   readonly quantise: Quantisation
   readonly block: number
   readonly levels: number
+  readonly threads?: number
   readonly json?: boolean
+}
+
+const phases = {
+  measure: 'M weights measured, for the order of the channels',
+  check: 'M weights of an interrupted import checked',
+  write: 'M weights written',
 }
 
 /** `deapd models`: make, list and check model packages. */
@@ -30,12 +38,23 @@ const importCommand = (): Command =>
     .addOption(new Option('--quantise <form>', 'weights').choices(['int4', 'int8', 'none']).default('int4'))
     .option('--block <n>', 'weights per scale: 16, 32, 64, 128 or 256', wholeNumber('--block', 16), 128)
     .option('--levels <n>', 'nested sub-networks', wholeNumber('--levels', 1), 4)
+    .option('--threads <n>', 'worker threads (default: as many as the machine has)', wholeNumber('--threads', 1))
     .option('--json', 'print the manifest')
-    .action(async (source: string, { out, quantise, block, levels, json }: ImportOptions) => {
+    .action(async (source: string, { out, quantise, block, levels, threads, json }: ImportOptions) => {
       if (![16, 32, 64, 128, 256].includes(block)) {
         throw new DeapdError('bad_usage', { detail: `--block must be 16, 32, 64, 128 or 256, not ${block}.` })
       }
-      const manifest = await importModel({ source, out, quantisation: quantise, block, levels, onProgress: progress })
+      const show = progressReporter()
+      const manifest = await importModel({
+        source,
+        out,
+        quantisation: quantise,
+        block,
+        levels,
+        threads,
+        onProgress: ({ phase, doneWeights, totalWeights }) =>
+          show(doneWeights / 1e6, totalWeights / 1e6, phases[phase]),
+      })
       if (json) return printJson(manifest)
       const megabytes = (manifest.files['model.onnx.data'].bytes / 1e6).toFixed(2)
       print(

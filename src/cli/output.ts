@@ -10,15 +10,6 @@ export function print(line = ''): void {
   process.stdout.write(`${line}\n`)
 }
 
-/** A progress line on standard error: redrawn in place on a terminal, silent elsewhere. */
-export function progress(done: number, total: number, what: string): void {
-  if (!process.stderr.isTTY) return
-  const filled = Math.round((done / total) * 30)
-  process.stderr.write(
-    `\r[${'='.repeat(filled)}${' '.repeat(30 - filled)}] ${done}/${total} ${what}${done === total ? '\n' : ''}`,
-  )
-}
-
 /** Parses a whole number from `low` up, for an option. */
 export const wholeNumber =
   (option: string, low: number) =>

@@ -1,18 +1,20 @@
-import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join, resolve } from 'node:path'
 import { DeapdError } from '../errors.ts'
 import { describePackage } from './describe.ts'
-import { writePart } from './fill.ts'
 import { cutLevels, orderByNorm } from './levels.ts'
 import { type Manifest, manifestFile } from './manifest.ts'
-import { emitLlama } from './onnx/llama.ts'
-import { type ReadRows, squares } from './onnx/matrix.ts'
+import { emitLlama, type LayerWeights } from './onnx/llama.ts'
 import { encodeModel } from './onnx/proto.ts'
 import { planWeights, type Quantisation } from './onnx/weights.ts'
-import type { Checkpoint, LayerMatrices } from './source/checkpoint.ts'
+import { importKey } from './pipeline/identity.ts'
+import { openPool, type Pool } from './pipeline/pool.ts'
+import { type OnProgress, tally } from './pipeline/progress.ts'
+import { dataFile, openWorkspace, type Workspace, writeError } from './pipeline/workspace.ts'
+import { writeWeights } from './pipeline/write.ts'
+import type { Checkpoint } from './source/checkpoint.ts'
 import { openHuggingFace } from './source/huggingface.ts'
-import { openTensors } from './source/tensors.ts'
 
 export interface ImportOptions {
   readonly source: string
@@ -21,55 +23,95 @@ export interface ImportOptions {
   /** Weights that share a scale. Narrow layers use less, so that no block spans two chunks. */
   readonly block: number
   readonly levels: number
-  readonly onProgress?: (done: number, total: number, what: string) => void
+  /** Worker threads; 0 works on this one. Default: as many as the machine runs at once, none for a small model. */
+  readonly threads?: number
+  readonly onProgress?: OnProgress
 }
 
+/** Below this many weights, threads cost more than they save. */
+const smallModel = 20e6
+
 /**
- * Turns a Hugging Face LLaMA folder into a model package. The package is built beside `out` and renamed into place, so a
- * half-written one is never picked up. Throws `import_unsupported`, `import_damaged` or `output_exists`.
+ * Turns a checkpoint into a model package, tensor by tensor. The package grows in a hidden folder beside `out` and is renamed
+ * into place, so that a half-written one is never picked up; after a kill, the same call goes on where it stopped. Throws
+ * `import_unsupported`, `import_damaged`, `import_busy`, `output_exists`, `output_unwritable` or `disk_full`.
  */
 export async function importModel(options: ImportOptions): Promise<Manifest> {
   const out = resolve(options.out)
   if (existsSync(out)) throw new DeapdError('output_exists', { path: out })
   const checkpoint = openHuggingFace(resolve(options.source))
-  const partial = join(dirname(out), `.${basename(out)}.${randomBytes(4).toString('hex')}.part`)
-  mkdirSync(partial, { recursive: true })
-  const tensors = openTensors(checkpoint.tensors)
+  const workspace = openWorkspace(out)
   try {
-    const manifest = build(checkpoint, partial, tensors.read, options)
-    renameSync(partial, out)
-    return manifest
+    const weightFile = join(workspace.folder, dataFile)
+    closeSync(openSync(weightFile, 'a'))
+    const threads = options.threads ?? defaultThreads(checkpoint)
+    const pool = openPool({ tensors: checkpoint.tensors, weightFile }, threads)
+    try {
+      const manifest = await build(checkpoint, workspace, pool, options)
+      workspace.publish()
+      return manifest
+    } finally {
+      await pool.close()
+    }
+  } catch (error) {
+    // A source that cannot be used leaves nothing to go on with; after anything else, what is finished is kept.
+    if (error instanceof DeapdError && error.code.startsWith('import_')) workspace.discard()
+    throw writeError(error, out)
   } finally {
-    tensors.close()
-    rmSync(partial, { recursive: true, force: true })
+    workspace.release()
   }
 }
 
-function build(checkpoint: Checkpoint, folder: string, read: ReadRows, options: ImportOptions): Manifest {
+function defaultThreads({ tensors }: Checkpoint): number {
+  const weights = Object.values(tensors).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
+  return weights < smallModel ? 0 : availableParallelism()
+}
+
+async function build(
+  checkpoint: Checkpoint,
+  workspace: Workspace,
+  pool: Pool,
+  options: ImportOptions,
+): Promise<Manifest> {
   const { shape, embedding, finalNorm, head } = checkpoint
   const cut = cutLevels(shape.ffnSize, options.levels)
   const block = options.quantisation === 'none' ? 0 : Math.min(options.block, cut.chunkChannels)
   const form = { quantisation: options.quantisation, block }
-  const weights = planWeights('model.onnx.data')
-  const layers = checkpoint.layers.map((layer) => ({ ...layer, order: channelOrder(layer, read) }))
+  const weights = planWeights(dataFile)
   const plan = { shape, form, widths: cut.widths, contextTokens: shape.contextTokens }
-  const graph = emitLlama(plan, weights, embedding, layers, finalNorm, head)
-  const fd = openSync(join(folder, 'model.onnx.data'), 'w')
-  try {
-    for (const [i, part] of weights.parts.entries()) {
-      writePart(part, fd, read)
-      options.onProgress?.(i + 1, weights.parts.length, 'tensors')
-    }
-  } finally {
-    closeSync(fd)
+  const layers = await orderChannels(checkpoint, pool, options)
+  const graph = encodeModel(emitLlama(plan, weights, embedding, layers, finalNorm, head))
+  const key = importKey(checkpoint.tensors, weights.parts, graph)
+  await writeWeights(weights, workspace, key, pool, options.onProgress)
+  const { folder } = workspace
+  const files = {
+    'model.onnx': graph,
+    'tokenizer.json': checkpoint.tokenizer,
+    'chat_template.jinja': checkpoint.template,
   }
-  writeFileSync(join(folder, 'model.onnx'), encodeModel(graph))
-  writeFileSync(join(folder, 'tokenizer.json'), checkpoint.tokenizer)
-  writeFileSync(join(folder, 'chat_template.jinja'), checkpoint.template)
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content, { flush: true })
   const manifest = describePackage(folder, checkpoint.extras, shape, cut, form, weights)
-  writeFileSync(join(folder, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`)
+  writeFileSync(join(folder, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`, { flush: true })
   return manifest
 }
 
-const channelOrder = ({ gate, up, down }: LayerMatrices, read: ReadRows): Int32Array =>
-  orderByNorm(squares(gate, read).rows, squares(up, read).rows, squares(down, read).columns)
+/** Measures every layer's channels, for the order in which levels take them. */
+async function orderChannels(
+  { layers }: Checkpoint,
+  pool: Pool,
+  { onProgress }: ImportOptions,
+): Promise<LayerWeights[]> {
+  const jobs = layers.flatMap(({ gate, up, down }) =>
+    [gate, up, down].map((matrix) => ({ kind: 'squares' as const, matrix })),
+  )
+  const count = tally(
+    'measure',
+    jobs.map(({ matrix }) => matrix.rows * matrix.columns),
+    onProgress,
+  )
+  const sums = await pool.run<'squares'>(jobs, count)
+  return layers.map((layer, i) => {
+    const [gate, up, down] = sums.slice(3 * i, 3 * i + 3)
+    return { ...layer, order: orderByNorm(gate.rows, up.rows, down.columns) }
+  })
+}

@@ -198,7 +198,7 @@ const int64 = (name: string, value: number) => ({
 /** Cosines and sines per position for half a head; padded channels keep angle zero. */
 function addRotary(
   weights: WeightPlan,
-  { headSize, ropeTheta }: LlamaShape,
+  { rotary: { inverseFrequencies, attentionFactor } }: LlamaShape,
   contextTokens: number,
   padded: number,
 ): void {
@@ -206,10 +206,9 @@ function addRotary(
   const cos = new Float32Array(contextTokens * half).fill(1)
   const sin = new Float32Array(contextTokens * half)
   for (let position = 0; position < contextTokens; position++) {
-    for (let i = 0; i < headSize / 2; i++) {
-      const angle = position * ropeTheta ** ((-2 * i) / headSize)
-      cos[position * half + i] = Math.cos(angle)
-      sin[position * half + i] = Math.sin(angle)
+    for (const [i, frequency] of inverseFrequencies.entries()) {
+      cos[position * half + i] = Math.cos(position * frequency) * attentionFactor
+      sin[position * half + i] = Math.sin(position * frequency) * attentionFactor
     }
   }
   weights.add('rope.cos', 'float32', [contextTokens, half], cos)

@@ -1,6 +1,10 @@
 import Type, { type Static } from 'typebox'
 import { Value } from 'typebox/value'
 import { DeapdError } from '../../errors.ts'
+import { type Rotary, rotaryFor } from './rope.ts'
+
+const Scaling = Type.Record(Type.String(), Type.Unknown())
+const TokenIds = Type.Union([Type.Integer({ minimum: 0 }), Type.Array(Type.Integer({ minimum: 0 })), Type.Null()])
 
 /** The parts of a LLaMA config.json that change the arithmetic. */
 const LlamaConfig = Type.Object({
@@ -15,14 +19,18 @@ const LlamaConfig = Type.Object({
   max_position_embeddings: Type.Integer({ minimum: 1 }),
   rms_norm_eps: Type.Number({ exclusiveMinimum: 0 }),
   rope_theta: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
-  rope_scaling: Type.Optional(Type.Unknown()),
+  rope_scaling: Type.Optional(Type.Union([Scaling, Type.Null()])),
+  /** Where newer versions of transformers put both of the above. */
+  rope_parameters: Type.Optional(Type.Union([Scaling, Type.Null()])),
+  partial_rotary_factor: Type.Optional(Type.Number()),
   hidden_act: Type.Optional(Type.String()),
   attention_bias: Type.Optional(Type.Boolean()),
   mlp_bias: Type.Optional(Type.Boolean()),
   tie_word_embeddings: Type.Optional(Type.Boolean()),
-  bos_token_id: Type.Optional(Type.Integer({ minimum: 0 })),
-  eos_token_id: Type.Optional(Type.Union([Type.Integer({ minimum: 0 }), Type.Array(Type.Integer({ minimum: 0 }))])),
+  bos_token_id: Type.Optional(Type.Union([Type.Integer({ minimum: 0 }), Type.Null()])),
+  eos_token_id: Type.Optional(TokenIds),
 })
+type LlamaConfig = Static<typeof LlamaConfig>
 
 export interface LlamaShape {
   readonly hiddenSize: number
@@ -34,15 +42,14 @@ export interface LlamaShape {
   readonly vocabSize: number
   readonly contextTokens: number
   readonly normEpsilon: number
-  readonly ropeTheta: number
+  readonly rotary: Rotary
   readonly tied: boolean
   readonly bosTokenId: number
   readonly eosTokenIds: readonly number[]
 }
 
 /** What we refuse rather than compute wrongly. */
-const refusals: readonly [string, (config: Static<typeof LlamaConfig>) => boolean][] = [
-  ['rope_scaling is not supported', (c) => c.rope_scaling !== undefined && c.rope_scaling !== null],
+const refusals: readonly [string, (config: LlamaConfig) => boolean][] = [
   ['an activation other than silu is not supported', (c) => (c.hidden_act ?? 'silu') !== 'silu'],
   ['attention_bias is not supported', (c) => c.attention_bias === true],
   ['mlp_bias is not supported', (c) => c.mlp_bias === true],
@@ -50,13 +57,21 @@ const refusals: readonly [string, (config: Static<typeof LlamaConfig>) => boolea
     'heads must be a multiple of key-value heads',
     (c) => c.num_attention_heads % (c.num_key_value_heads ?? c.num_attention_heads) !== 0,
   ],
+  ['hidden_size must be a multiple of the heads', (c) => !Number.isInteger(headSize(c))],
   ['the head size must be even', (c) => headSize(c) % 2 !== 0],
+  [
+    'a partial rotary embedding is not supported',
+    (c) => (c.partial_rotary_factor ?? c.rope_parameters?.partial_rotary_factor ?? 1) !== 1,
+  ],
 ]
 
-const headSize = (c: Static<typeof LlamaConfig>): number => c.head_dim ?? c.hidden_size / c.num_attention_heads
+const headSize = (c: LlamaConfig): number => c.head_dim ?? c.hidden_size / c.num_attention_heads
 
-/** Reads a config.json, or says in one sentence why this model cannot be imported. */
-export function parseConfig(path: string, config: unknown): LlamaShape {
+/**
+ * Reads a config.json, or says in one sentence why this model cannot be imported. `generation` is generation_config.json: a
+ * chat model names there the tokens that end a turn.
+ */
+export function parseConfig(path: string, config: unknown, generation: Record<string, unknown> = {}): LlamaShape {
   const modelType = (config as { model_type?: unknown } | undefined)?.model_type
   if (modelType !== 'llama') {
     throw new DeapdError('import_unsupported', {
@@ -70,7 +85,8 @@ export function parseConfig(path: string, config: unknown): LlamaShape {
   }
   const refused = refusals.find(([, applies]) => applies(config))
   if (refused) throw new DeapdError('import_unsupported', { path, detail: refused[0] })
-  const eos = config.eos_token_id ?? 2
+  const rotary = rotaryOf(config)
+  if (typeof rotary === 'string') throw new DeapdError('import_unsupported', { path, detail: rotary })
   return {
     hiddenSize: config.hidden_size,
     ffnSize: config.intermediate_size,
@@ -81,9 +97,22 @@ export function parseConfig(path: string, config: unknown): LlamaShape {
     vocabSize: config.vocab_size,
     contextTokens: config.max_position_embeddings,
     normEpsilon: config.rms_norm_eps,
-    ropeTheta: config.rope_theta ?? 10_000,
+    rotary,
     tied: config.tie_word_embeddings ?? false,
     bosTokenId: config.bos_token_id ?? 1,
-    eosTokenIds: Array.isArray(eos) ? eos : [eos],
+    eosTokenIds: eosTokens(config, generation),
   }
+}
+
+function rotaryOf(config: LlamaConfig): Rotary | string {
+  const parameters = config.rope_parameters
+  const theta = Number(config.rope_theta ?? parameters?.rope_theta ?? 10_000)
+  const model = { headSize: headSize(config), theta, contextTokens: config.max_position_embeddings }
+  return rotaryFor(config.rope_scaling ?? parameters, model)
+}
+
+function eosTokens(config: LlamaConfig, generation: Record<string, unknown>): readonly number[] {
+  const own = Value.Check(TokenIds, generation.eos_token_id) ? generation.eos_token_id : null
+  const ids = [...new Set([config.eos_token_id ?? [], own ?? []].flat())]
+  return ids.length > 0 ? ids : [2]
 }

@@ -11,7 +11,7 @@ import { chatTemplate } from './template.ts'
 export function openHuggingFace(path: string): Checkpoint {
   const config = readJson(path, 'config.json')
   if (!config) throw new DeapdError('import_unsupported', { path, detail: 'it has no config.json' })
-  const shape = parseConfig(join(path, 'config.json'), config)
+  const shape = parseConfig(join(path, 'config.json'), config, readJson(path, 'generation_config.json'))
   for (const file of ['tokenizer.json', 'tokenizer_config.json']) readJson(path, file)
   if (!existsSync(join(path, 'tokenizer.json'))) {
     throw new DeapdError('import_unsupported', { path, detail: 'it has no tokenizer.json' })
