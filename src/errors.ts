@@ -197,6 +197,25 @@ export const errorTable = {
       'The engine process stopped in the middle of this answer ({detail}). The text so far was kept; the engine is being restarted.',
     hint: 'Send the request again in a few seconds.',
   },
+  provider_missing: {
+    status: 500,
+    exit: 1,
+    message: 'The ONNX Runtime at {path} was built without {provider} (it has: {available}). Nothing was loaded.',
+    hint: 'Leave `--provider` at auto, or set DEAPD_ONNXRUNTIME to a build that has it.',
+  },
+  provider_dtype: {
+    status: 500,
+    exit: 2,
+    message: '{provider} cannot run this package: its activations are {dtype}, and the kernels take {accepted}.',
+    hint: 'Import the model again with `--dtype {accepted}`, or use `--provider auto`.',
+  },
+  provider_fallback: {
+    status: 500,
+    exit: 1,
+    message:
+      '{provider} was asked for, but {count} of its kernels ran elsewhere, {operators} among them. The model was not kept.',
+    hint: 'Use `--provider cpu`, or a build of ONNX Runtime whose {provider} kernels take this package.',
+  },
   engine_library: {
     status: 500,
     exit: 1,

@@ -5,7 +5,9 @@ import { type Engine, type EngineAnswer, startEngine } from '../src/engine/clien
 import { spansOver } from '../src/engine/kv-cache.ts'
 import { chooseLevel } from '../src/engine/levels.ts'
 import { openModel } from '../src/engine/model.ts'
-import { libraryPath, loadOrt } from '../src/engine/ort/api.ts'
+import { libraryPath, loadOrt, type Ort } from '../src/engine/ort/api.ts'
+import { describePlacement, parseProfile } from '../src/engine/ort/placement.ts'
+import { openOn, type ProviderName } from '../src/engine/ort/providers.ts'
 import type { GenerateRequest } from '../src/engine/protocol.ts'
 import { createSampler, logprobs } from '../src/engine/sampler.ts'
 import { stopFilter } from '../src/engine/stop.ts'
@@ -416,4 +418,49 @@ t.test('stories260k: a real trained model, token for token', { skip: withoutShar
       t.ok(Math.abs(meanNll - mean_nll) < tolerance, `${meanNll} against ${mean_nll}`)
     }
   }
+})
+
+t.test('a provider is chosen by what the package holds and the library has, and never assumed', async (t) => {
+  const library = (...built: string[]): Ort => ({ ...ort, providers: () => built })
+  const all = library('CUDAExecutionProvider', 'WebGpuExecutionProvider', 'CPUExecutionProvider')
+  const bare = library('CPUExecutionProvider')
+  const open = (name: ProviderName): ProviderName => name
+  const noDriver = (name: ProviderName): ProviderName => {
+    if (name === 'cuda') throw new Error('no CUDA driver')
+    return name
+  }
+  t.equal(openOn(all, 'auto', 'float16', open).provider, 'cuda')
+  t.equal(openOn(all, 'auto', 'float32', open).provider, 'cpu')
+  t.equal(openOn(bare, 'auto', 'float16', open).provider, 'cpu')
+  t.match(openOn(all, 'auto', 'float16', noDriver), { provider: 'cpu', refused: 'no CUDA driver' })
+  t.throws(() => openOn(all, 'cuda', 'float16', noDriver), /no CUDA driver/)
+  t.throws(() => openOn(all, 'cuda', 'float32', open), { code: 'provider_dtype', message: /float32.*float16/ })
+  t.throws(() => openOn(bare, 'webgpu', 'float32', open), { code: 'provider_missing', message: /has: cpu/ })
+})
+
+t.test('a profile shows who ran what, and heavy work on the wrong side is refused', async (t) => {
+  const event = (provider: string, op: string, name = `${op}_kernel_time`) => ({
+    cat: 'Node',
+    name,
+    args: { provider, op_name: op },
+  })
+  const gpu = 'WebGpuExecutionProvider'
+  const cpu = 'CPUExecutionProvider'
+  const profile = (...events: object[]): ReturnType<typeof parseProfile> =>
+    parseProfile(JSON.stringify([{ cat: 'Session', name: 'model_run', args: {} }, ...events]))
+  const sound = profile(
+    event(gpu, 'MatMulNBits'),
+    event(gpu, 'MatMulNBits'),
+    event(gpu, 'MatMulNBits', 'MatMulNBits_fence_before'),
+    event(gpu, 'GroupQueryAttention'),
+    event(cpu, 'Slice'),
+    event(cpu, 'MemcpyToHost'),
+  )
+  t.same(sound, { [gpu]: { MatMulNBits: 2, GroupQueryAttention: 1 }, [cpu]: { Slice: 1, MemcpyToHost: 1 } })
+  t.equal(describePlacement(sound, 'webgpu'), 'webgpu (3 of 5 kernels a token, 1 copies)')
+  t.throws(() => describePlacement(profile(event(gpu, 'Add'), event(cpu, 'MatMulNBits')), 'webgpu'), {
+    code: 'provider_fallback',
+    message: /MatMulNBits/,
+  })
+  t.throws(() => describePlacement({}, 'webgpu'), { code: 'provider_fallback' }, 'nothing seen is nothing proven')
 })

@@ -1,29 +1,25 @@
 import { Command } from 'commander'
 import { processMemory } from '../engine/memory.ts'
 import { print, printJson, table, wholeNumber } from './output.ts'
-import { withEngine } from './run-engine.ts'
+import { addEngineFlags, addModelFlag, type EngineFlags, withEngine } from './run-engine.ts'
 
-interface Options {
-  readonly model?: string
+interface Options extends EngineFlags {
   readonly prompt: number
   readonly tokens: number
   readonly context: number
-  readonly threads: number
   readonly json?: boolean
 }
 
 /** `deapd bench`: speed of every level and memory of the engine process, on this machine. */
 export const benchCommand = (): Command =>
-  new Command('bench')
+  addEngineFlags(addModelFlag(new Command('bench')))
     .description('time a model package on this machine: medians, levels in turns')
-    .option('--model <dir>', 'model package (default: the bundled one)')
     .option('--prompt <n>', 'prompt tokens for the prefill figure', wholeNumber('--prompt', 1), 128)
     .option('--tokens <n>', 'decode steps timed per level', wholeNumber('--tokens', 1), 32)
     .option('--context <n>', 'cache slots filled when decode timing starts', wholeNumber('--context', 1), 128)
-    .option('--threads <n>', 'threads', wholeNumber('--threads', 1), 2)
     .option('--json', 'print {decode, prefill, load_s, rss_mb, private_mb, weights_mb, kv_mb}')
     .action(async (options: Options) => {
-      const result = await withEngine(options.model, options.threads, async (engine) => {
+      const result = await withEngine(options, async (engine) => {
         const { prompt: promptTokens, tokens, context: contextTokens } = options
         const figures = await engine.bench({ promptTokens, tokens, contextTokens })
         const { loaded, pid } = engine.status()

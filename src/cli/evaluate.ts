@@ -7,25 +7,23 @@ import { openPackage } from '../models/package.ts'
 import { toWire } from '../telemetry/wire.ts'
 import { print, printJson, table, wholeNumber } from './output.ts'
 import { progressReporter } from './progress.ts'
-import { greedy, withEngine } from './run-engine.ts'
+import { addEngineFlags, type EngineFlags, greedy, withEngine } from './run-engine.ts'
 
-interface Options {
+interface Options extends Omit<EngineFlags, 'model'> {
   readonly out: string
   readonly prompts: number
   readonly seed: number
-  readonly threads: number
   readonly json?: boolean
 }
 
 /** `deapd evaluate`: exact match on held-out customer-service prompts, per stratum and level. */
 export const evaluateCommand = (): Command =>
-  new Command('evaluate')
+  addEngineFlags(new Command('evaluate'))
     .description('score a model package on held-out customer-service prompts, per stratum and level')
     .argument('<model>', 'model package')
     .requiredOption('--out <dir>', 'folder for report.json and accuracy.csv')
     .option('--prompts <n>', 'held-out prompts', wholeNumber('--prompts', 3), 1_200)
     .option('--seed <n>', 'seed of the prompts', wholeNumber('--seed', 0), 7)
-    .option('--threads <n>', 'threads', wholeNumber('--threads', 1), 2)
     .option('--json', 'print the report')
     .action(async (model: string, options: Options) => {
       const out = resolve(options.out)
@@ -33,7 +31,7 @@ export const evaluateCommand = (): Command =>
         throw new DeapdError('output_exists', { path: join(out, 'report.json') })
       const { id, manifest, digest } = openPackage(model)
       const shares = manifest.levels.map(({ share }) => share)
-      const levels = await withEngine(model, options.threads, (engine) =>
+      const levels = await withEngine({ ...options, model }, (engine) =>
         scoreSupport(engine, shares, options.prompts, options.seed, greedy, progressReporter()),
       )
       const report = {

@@ -1,32 +1,28 @@
 import { Command } from 'commander'
 import { print, printJson, realNumber, wholeNumber } from './output.ts'
-import { greedy, withEngine } from './run-engine.ts'
+import { addEngineFlags, addModelFlag, type EngineFlags, greedy, withEngine } from './run-engine.ts'
 
-interface Options {
-  readonly model?: string
+interface Options extends EngineFlags {
   readonly prompt: string
   readonly maxTokens?: number
   readonly temperature: number
   readonly seed?: number
   readonly level?: number
-  readonly threads: number
   readonly json?: boolean
 }
 
 /** `deapd generate`: continues a raw prompt (no chat template), greedy unless asked otherwise. */
 export const generateCommand = (): Command =>
-  new Command('generate')
+  addEngineFlags(addModelFlag(new Command('generate')))
     .description('continue a prompt with a model package, without the daemon')
-    .option('--model <dir>', 'model package (default: the bundled one)')
     .requiredOption('--prompt <text>', 'text to continue; BOS is put in front of it')
     .option('--max-tokens <n>', 'stop after so many tokens', wholeNumber('--max-tokens', 1))
     .option('--temperature <t>', '0 is greedy', realNumber('--temperature', 0), 0)
     .option('--seed <n>', 'seed of the sampler', wholeNumber('--seed', 0))
     .option('--level <n>', 'sub-network (default: the full network)', wholeNumber('--level', 0))
-    .option('--threads <n>', 'threads', wholeNumber('--threads', 1), 2)
     .option('--json', 'print {text, ids, prompt_ids, levels, tokens_per_second}')
     .action(async (options: Options) => {
-      const result = await withEngine(options.model, options.threads, async (engine) => {
+      const result = await withEngine(options, async (engine) => {
         const sampling = {
           ...greedy,
           maxTokens: options.maxTokens ?? null,

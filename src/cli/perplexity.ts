@@ -2,30 +2,24 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { DeapdError, detailOf } from '../errors.ts'
 import { print, printJson, wholeNumber } from './output.ts'
-import { withEngine } from './run-engine.ts'
+import { addEngineFlags, addModelFlag, type EngineFlags, withEngine } from './run-engine.ts'
 
-interface Options {
-  readonly model?: string
+interface Options extends EngineFlags {
   readonly text: string
   readonly level?: number
-  readonly threads: number
   readonly json?: boolean
 }
 
 /** `deapd perplexity`: mean negative log-likelihood of a text in nats; BOS is prepended and not scored. */
 export const perplexityCommand = (): Command =>
-  new Command('perplexity')
+  addEngineFlags(addModelFlag(new Command('perplexity')))
     .description('measure how well a model package predicts a text')
-    .option('--model <dir>', 'model package (default: the bundled one)')
     .requiredOption('--text <file>', 'the text; one that is longer than the context is refused')
     .option('--level <n>', 'sub-network (default: the full network)', wholeNumber('--level', 0))
-    .option('--threads <n>', 'threads', wholeNumber('--threads', 1), 2)
     .option('--json', 'print {tokens, mean_nll, perplexity}')
     .action(async (options: Options) => {
       const text = read(options.text)
-      const { tokens, meanNll } = await withEngine(options.model, options.threads, (engine) =>
-        engine.score(text, options.level ?? null),
-      )
+      const { tokens, meanNll } = await withEngine(options, (engine) => engine.score(text, options.level ?? null))
       const perplexity = Math.exp(meanNll)
       if (options.json) printJson({ tokens, mean_nll: meanNll, perplexity })
       else print(`${tokens} tokens, mean NLL ${meanNll.toFixed(4)} nats, perplexity ${perplexity.toFixed(3)}`)

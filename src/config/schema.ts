@@ -60,6 +60,11 @@ export const Settings = Type.Object({
     description: 'device in the MQTT topics; default an id kept in the state folder',
   }),
   threads: Type.Integer({ default: 2, minimum: 1, maximum: 64, argument: 'N', description: 'threads of the engine' }),
+  provider: Type.Union([Type.Literal('auto'), Type.Literal('cpu'), Type.Literal('cuda'), Type.Literal('webgpu')], {
+    default: 'auto',
+    argument: 'auto|cpu|cuda|webgpu',
+    description: 'who runs the graph; auto is CUDA for a float16 package where the library has it, else the CPU',
+  }),
   max_sequences: Type.Integer({
     default: 4,
     minimum: 1,

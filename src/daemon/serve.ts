@@ -97,6 +97,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       modelDir: pack.dir,
       manifest: pack.manifest,
       threads: settings.threads,
+      provider: settings.provider,
       maxSequences: settings.max_sequences,
       maxQueued: settings.max_queued,
       restart: true,

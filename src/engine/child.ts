@@ -42,11 +42,11 @@ const send = (message: FromEngine): void => {
   if (process.connected) process.send?.(message, () => undefined)
 }
 
-function load({ modelDir, threads, maxSequences, maxQueued }: Extract<ToEngine, { type: 'load' }>): void {
+function load({ modelDir, threads, provider, maxSequences, maxQueued }: Extract<ToEngine, { type: 'load' }>): void {
   const from = performance.now()
   const { manifest } = openPackage(modelDir)
   const ort = loadOrt()
-  const model = openModel(ort, modelDir, manifest, threads)
+  const model = openModel(ort, modelDir, manifest, threads, { provider })
   const tokenizer = openTokenizer(modelDir)
   loaded = { model, tokenizer, encodeChat: openTemplate(modelDir, manifest, tokenizer) }
   const sequences = Math.max(1, Math.min(maxSequences, Math.floor(kvBudgetBytes / model.kvBytes)))
@@ -55,7 +55,7 @@ function load({ modelDir, threads, maxSequences, maxQueued }: Extract<ToEngine, 
     type: 'loaded',
     manifest,
     loadSeconds: (performance.now() - from) / 1000,
-    provider: 'cpu',
+    provider: model.provider,
     runtime: `onnxruntime ${ort.version}`,
     kvBytes: model.kvBytes,
     weightBytes: manifest.files['model.onnx.data']?.bytes ?? 0,

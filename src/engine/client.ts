@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { DeapdError } from '../errors.ts'
 import type { Manifest } from '../models/manifest.ts'
 import { createMailbox, type Mailbox } from './mailbox.ts'
+import type { ProviderSetting } from './ort/providers.ts'
 import type {
   BenchResult,
   DoneEvent,
@@ -39,6 +40,8 @@ export interface EngineOptions {
   readonly modelDir: string
   readonly manifest: Manifest
   readonly threads: number
+  /** Default auto. */
+  readonly provider?: ProviderSetting
   readonly maxSequences: number
   readonly maxQueued: number
   readonly onStep?: (step: StepEvent) => void
@@ -145,7 +148,7 @@ export function startEngine(options: EngineOptions): Engine {
 
   const launch = (): void => {
     startedAtMs = performance.now()
-    const { modelDir, threads, maxSequences, maxQueued } = options
+    const { modelDir, threads, provider = 'auto', maxSequences, maxQueued } = options
     const started = fork(childPath, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: process.env })
     child = started
     started.on('message', receive)
@@ -153,7 +156,7 @@ export function startEngine(options: EngineOptions): Engine {
     started.on('error', (error) => {
       failure = new DeapdError('engine_failed', { detail: error.message }, error)
     })
-    send({ type: 'load', modelDir, threads, maxSequences, maxQueued })
+    send({ type: 'load', modelDir, threads, provider, maxSequences, maxQueued })
   }
 
   /** Opens a mailbox for `id`, sends, and yields what comes until the caller stops listening. */

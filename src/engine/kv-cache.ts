@@ -1,12 +1,12 @@
 import type { Manifest } from '../models/manifest.ts'
 import { names } from '../models/onnx/llama.ts'
-import type { Session, Tensor } from './ort/session.ts'
+import type { Bound, Session } from './ort/session.ts'
 
 /** A layer's keys or values for neighbouring slots, bound as past and as present: the graph appends in place. */
 export interface CacheView {
   readonly past: string
   readonly present: string
-  readonly tensor: Tensor
+  readonly tensor: Bound
 }
 
 /**
@@ -15,6 +15,8 @@ export interface CacheView {
  */
 export interface KvCache {
   readonly slots: number
+  /** Neighbouring slots that one run can take. */
+  readonly widest: number
   readonly bytesPerSlot: number
   /** Views of the slots [from, from + count), made once. */
   view(from: number, count: number): readonly CacheView[]
@@ -22,24 +24,32 @@ export interface KvCache {
 }
 
 export function createKvCache(session: Session, { shape }: Manifest, slots: number, contextTokens: number): KvCache {
+  const { deviceTensor } = session
   const perSlot = [shape.kv_heads, contextTokens, shape.cache_head_size]
   const slotSize = perSlot.reduce((a, b) => a * b, 1)
-  const buffers = Array.from({ length: shape.layers }, (_, layer) =>
+  const parts = Array.from({ length: shape.layers }, (_, layer) =>
     (['key', 'value'] as const).map((part) => ({
       past: names.past(layer, part),
       present: names.present(layer, part),
-      data: new Float32Array(slots * slotSize),
     })),
   ).flat()
+  const buffers = deviceTensor ? [] : parts.map(() => new Float32Array(slots * slotSize))
   const views = new Map<string, readonly CacheView[]>()
+  // Device memory is a handle, not an address: a tensor cannot begin in the middle of it, so there each slot has its own.
+  const tensor = (part: number, from: number, count: number): Bound =>
+    deviceTensor
+      ? deviceTensor('float32', [count, ...perSlot])
+      : session.tensor(
+          'float32',
+          [count, ...perSlot],
+          buffers[part].subarray(from * slotSize, (from + count) * slotSize),
+        )
   const create = (from: number, count: number): readonly CacheView[] =>
-    buffers.map(({ past, present, data }) => {
-      const part = data.subarray(from * slotSize, (from + count) * slotSize)
-      return { past, present, tensor: session.tensor('float32', [count, ...perSlot], part) }
-    })
+    parts.map((part, index) => ({ ...part, tensor: tensor(index, from, count) }))
   return {
     slots,
-    bytesPerSlot: buffers.length * slotSize * Float32Array.BYTES_PER_ELEMENT,
+    widest: deviceTensor ? 1 : slots,
+    bytesPerSlot: parts.length * slotSize * Float32Array.BYTES_PER_ELEMENT,
     view(from, count) {
       const key = `${from}+${count}`
       const found = views.get(key) ?? create(from, count)
@@ -61,15 +71,20 @@ export interface Span {
 
 /**
  * The fewest spans that cover `wanted` slots. A span may hold others in between, which then run along and write one row
- * nobody reads; `blocked` slots have no room for such a row and part the spans.
+ * nobody reads; `blocked` slots have no room for such a row and part the spans. No span is wider than `widest`.
  */
-export function spansOver(wanted: readonly number[], blocked: (slot: number) => boolean): readonly Span[] {
+export function spansOver(
+  wanted: readonly number[],
+  blocked: (slot: number) => boolean,
+  widest = Number.POSITIVE_INFINITY,
+): readonly Span[] {
   const spans: Span[] = []
   for (const slot of [...wanted].sort((a, b) => a - b)) {
     const last = spans[spans.length - 1]
     const end = last ? last.from + last.count : 0
     const between = last ? Array.from({ length: slot - end }, (_, i) => end + i) : []
-    if (last && !between.some(blocked)) spans[spans.length - 1] = { from: last.from, count: slot - last.from + 1 }
+    if (last && slot - last.from < widest && !between.some(blocked))
+      spans[spans.length - 1] = { from: last.from, count: slot - last.from + 1 }
     else spans.push({ from: slot, count: 1 })
   }
   return spans

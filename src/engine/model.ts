@@ -4,7 +4,9 @@ import type { Manifest } from '../models/manifest.ts'
 import { names } from '../models/onnx/llama.ts'
 import { createKvCache, spansOver } from './kv-cache.ts'
 import type { Ort } from './ort/api.ts'
-import { type Binding, openSession, type Tensor } from './ort/session.ts'
+import { describePlacement } from './ort/placement.ts'
+import { openOn, type ProviderName, type ProviderSetting } from './ort/providers.ts'
+import { type Binding, openSession, type Session, type Tensor } from './ort/session.ts'
 
 /** One sequence's place in the cache, and how many positions of it are valid. */
 export interface Sequence {
@@ -25,6 +27,8 @@ export interface Sequence {
 export interface Model {
   readonly manifest: Manifest
   readonly levels: number
+  /** Who runs the graph, and how much of it. */
+  readonly provider: string
   /** Positions one sequence can hold. */
   readonly contextTokens: number
   /** Sequences that can be open at the same time. */
@@ -44,9 +48,27 @@ export interface Model {
 /** Four answers at once, and one cache for scoring and benchmarks beside them. */
 export const defaultSlots = 5
 
-/** Loads a package's graph. `threads` is the number of threads of one run. */
-export function openModel(ort: Ort, dir: string, manifest: Manifest, threads: number, slots = defaultSlots): Model {
-  const session = openSession(ort, join(dir, 'model.onnx'), threads)
+export interface ModelOptions {
+  readonly slots?: number
+  readonly provider?: ProviderSetting
+}
+
+/**
+ * Loads a package's graph. `threads` is the number of threads of one run. A provider other than the CPU is proven with one
+ * token: throws `provider_fallback` when operators that hold the work ran elsewhere, `provider_missing` or `provider_dtype`.
+ */
+export function openModel(
+  ort: Ort,
+  dir: string,
+  manifest: Manifest,
+  threads: number,
+  { slots = defaultSlots, provider: wanted = 'cpu' }: ModelOptions = {},
+): Model {
+  const {
+    provider,
+    opened: session,
+    refused,
+  } = openOn(ort, wanted, manifest.dtype, (name) => openSession(ort, join(dir, 'model.onnx'), threads, name))
   const { shape, levels } = manifest
   const contextTokens = shape.context_tokens
   const cache = createKvCache(session, manifest, slots, contextTokens)
@@ -132,6 +154,8 @@ export function openModel(ort: Ort, dir: string, manifest: Manifest, threads: nu
   return {
     manifest,
     levels: levels.length,
+    provider:
+      proveProvider(provider, session, newSequence, levels.length - 1) + (refused ? `; not cuda: ${refused}` : ''),
     contextTokens,
     slots,
     kvBytes: cache.bytesPerSlot,
@@ -139,7 +163,7 @@ export function openModel(ort: Ort, dir: string, manifest: Manifest, threads: nu
     decodeBatch(sequences, ids, level) {
       const rows: Float32Array[] = []
       const place = new Map(sequences.map(({ slot }, i) => [slot, i]))
-      for (const span of spansOver([...place.keys()], (slot) => lengths[slot] >= contextTokens)) {
+      for (const span of spansOver([...place.keys()], (slot) => lengths[slot] >= contextTokens, cache.widest)) {
         const step = decodeStep(span.from, span.count)
         for (let i = 0; i < span.count; i++) step.ids[i] = BigInt(ids[place.get(span.from + i) ?? 0])
         run(step, span.from, 1, level, 0)
@@ -159,6 +183,15 @@ export function openModel(ort: Ort, dir: string, manifest: Manifest, threads: nu
       session.close()
     },
   }
+}
+
+/** Runs one token at the full level and says where its kernels ran. */
+function proveProvider(provider: ProviderName, session: Session, newSequence: () => Sequence, level: number): string {
+  if (provider === 'cpu') return provider
+  const sequence = newSequence()
+  sequence.run([0], level, 0)
+  sequence.close()
+  return describePlacement(session.placement(), provider)
 }
 
 interface Step {

@@ -1,5 +1,6 @@
 import type { ErrorCode, ErrorParams } from '../errors.ts'
 import type { Manifest } from '../models/manifest.ts'
+import type { ProviderSetting } from './ort/providers.ts'
 
 /** Messages between the daemon and the engine process. Both ends are built from this one file. */
 
@@ -63,6 +64,7 @@ export type ToEngine =
       readonly type: 'load'
       readonly modelDir: string
       readonly threads: number
+      readonly provider: ProviderSetting
       readonly maxSequences: number
       readonly maxQueued: number
     }

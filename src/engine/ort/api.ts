@@ -19,25 +19,41 @@ const slots = {
   CreateEnv: [3, pointer, ['int', 'str', '_Out_ void **']],
   CreateSession: [7, pointer, [pointer, 'str', pointer, '_Out_ void **']],
   CreateSessionOptions: [10, pointer, ['_Out_ void **']],
+  EnableProfiling: [14, pointer, [pointer, 'str']],
   SetSessionLogSeverityLevel: [22, pointer, [pointer, 'int']],
   SetSessionGraphOptimizationLevel: [23, pointer, [pointer, 'int']],
   SetIntraOpNumThreads: [24, pointer, [pointer, 'int']],
+  CreateTensorAsOrtValue: [48, pointer, [pointer, 'int64_t *', 'size_t', 'int', '_Out_ void **']],
   CreateTensorWithDataAsOrtValue: [
     49,
     pointer,
     [pointer, pointer, 'size_t', 'int64_t *', 'size_t', 'int', '_Out_ void **'],
   ],
+  CreateMemoryInfo: [68, pointer, ['str', 'int', 'int', 'int', '_Out_ void **']],
   CreateCpuMemoryInfo: [69, pointer, ['int', 'int', '_Out_ void **']],
+  AllocatorFree: [76, pointer, [pointer, pointer]],
+  GetAllocatorWithDefaultOptions: [78, pointer, ['_Out_ void **']],
   ReleaseStatus: [93, 'void', [pointer]],
+  ReleaseMemoryInfo: [94, 'void', [pointer]],
   ReleaseSession: [95, 'void', [pointer]],
   ReleaseValue: [96, 'void', [pointer]],
   ReleaseSessionOptions: [100, 'void', [pointer]],
+  SessionEndProfiling: [110, pointer, [pointer, pointer, '_Out_ void **']],
+  GetAvailableProviders: [125, pointer, ['_Out_ void **', '_Out_ int *']],
+  ReleaseAvailableProviders: [126, pointer, [pointer, 'int']],
   AddSessionConfigEntry: [130, pointer, [pointer, 'str', 'str']],
+  CreateAllocator: [131, pointer, [pointer, pointer, '_Out_ void **']],
+  ReleaseAllocator: [132, 'void', [pointer]],
   RunWithBinding: [133, pointer, [pointer, pointer, pointer]],
   CreateIoBinding: [134, pointer, [pointer, '_Out_ void **']],
   ReleaseIoBinding: [135, 'void', [pointer]],
   BindInput: [136, pointer, [pointer, 'str', pointer]],
   BindOutput: [137, pointer, [pointer, 'str', pointer]],
+  SessionOptionsAppendExecutionProvider_CUDA_V2: [204, pointer, [pointer, pointer]],
+  CreateCUDAProviderOptions: [205, pointer, ['_Out_ void **']],
+  UpdateCUDAProviderOptions: [206, pointer, [pointer, 'str *', 'str *', 'size_t']],
+  ReleaseCUDAProviderOptions: [208, 'void', [pointer]],
+  SessionOptionsAppendExecutionProvider: [216, pointer, [pointer, 'str', 'str *', 'str *', 'size_t']],
 } as const
 
 export type Handle = unknown
@@ -52,7 +68,9 @@ export interface Ort {
   check(name: SlotName, ...args: unknown[]): void
   /** The same for functions whose last argument is an out parameter: returns the handle. */
   create(name: SlotName, ...args: unknown[]): Handle
-  release(name: 'ReleaseSession' | 'ReleaseValue' | 'ReleaseSessionOptions' | 'ReleaseIoBinding', handle: Handle): void
+  release(name: Extract<SlotName, `Release${string}`>, handle: Handle): void
+  /** Execution providers that this build has, as it spells them. */
+  providers(): readonly string[]
 }
 
 /** The library that onnxruntime-node ships for this machine, or the one DEAPD_ONNXRUNTIME names (a CUDA build on a Jetson). */
@@ -113,6 +131,14 @@ function open(path: string): Ort {
     },
     release: (name, handle) => {
       calls[name](handle)
+    },
+    providers() {
+      const list: Handle[] = [null]
+      const count = [0]
+      check('GetAvailableProviders', list, count)
+      const found: string[] = koffi.decode(list[0], koffi.array('str', count[0]))
+      check('ReleaseAvailableProviders', list[0], count[0])
+      return found
     },
   }
 }
