@@ -4,10 +4,13 @@ import t, { type Test } from 'tap'
 import { agxOrin64gb } from '../src/board/boards/agx-orin-64gb.ts'
 import { loadSettings } from '../src/config/load.ts'
 import { createBudget } from '../src/daemon/budget.ts'
+import { addToWindow, emptyWindow } from '../src/daemon/budget-window.ts'
+import { atStart, loadPeriodMs, nextCadence, restPeriodMs } from '../src/daemon/cadence.ts'
 import { checks } from '../src/daemon/doctor.ts'
 import { createFeed } from '../src/daemon/feed.ts'
 import { createLifecycle } from '../src/daemon/lifecycle.ts'
 import { createLog } from '../src/daemon/log.ts'
+import { createNap } from '../src/daemon/nap.ts'
 import { createNotify } from '../src/daemon/notify.ts'
 import { choosePlatform } from '../src/daemon/platform.ts'
 import { serve } from '../src/daemon/serve.ts'
@@ -248,6 +251,55 @@ t.test('parts stop in reverse, each in its time, and one that hangs does not kee
   lifecycle.add('last', () => order.push('last'))
   t.match(await lifecycle.stop(50), [/broken: no/, /stuck: did not stop/])
   t.same(order, ['last', 'first'])
+})
+
+t.test('fast while there is something to steer, once a second at rest', async (t) => {
+  const rest = { requests: 0, engineChanging: false, overBudget: false, clocksMoving: false }
+  let cadence = atStart(0)
+  const at = (atMs: number, activity: Partial<typeof rest> = {}): number => {
+    cadence = nextCadence(cadence, atMs, { ...rest, ...activity })
+    return cadence.periodMs
+  }
+  t.equal(at(500), loadPeriodMs, 'a second of grace')
+  t.equal(at(1500), restPeriodMs)
+  const needs = [{ requests: 1 }, { engineChanging: true }, { overBudget: true }, { clocksMoving: true }]
+  for (const [index, activity] of needs.entries()) {
+    const atMs = 10_000 * (index + 1)
+    t.equal(at(atMs, activity), loadPeriodMs, JSON.stringify(activity))
+    t.equal(at(atMs + 900), loadPeriodMs)
+    t.equal(at(atMs + 1100), restPeriodMs)
+  }
+})
+
+t.test('seconds over the budget do not depend on how often one looks', async (t) => {
+  // Ten seconds at 40 W, five at 60 W, ten at 40 W, under 50 W.
+  const wattsAt = (atMs: number): number => (atMs > 10_000 && atMs <= 15_000 ? 60 : 40)
+  for (const periodMs of [50, 100, 333, 1000]) {
+    let window = emptyWindow
+    for (let atMs = periodMs; atMs <= 25_000; atMs += periodMs) {
+      window = addToWindow(window, { atMs, seconds: periodMs / 1000, watts: wattsAt(atMs) }, 50)
+    }
+    // The mean crosses half a second after each edge, give or take one period.
+    t.ok(Math.abs(window.secondsOver - 5) <= (2 * periodMs) / 1000, `${periodMs} ms: ${window.secondsOver} s`)
+    t.ok(window.meanWatts !== null && Math.abs(window.meanWatts - 40) < 1e-9)
+    t.equal(
+      addToWindow(window, { atMs: 25_050, seconds: 0.05, watts: null }, 50).meanWatts,
+      null,
+      'unknown is not zero',
+    )
+    t.equal(addToWindow(window, { atMs: 25_050, seconds: 0.05, watts: 40 }, 30).meanWatts, null, 'a new promise')
+  }
+})
+
+t.test('a wake-up is never lost', async (t) => {
+  const nap = createNap()
+  t.equal(await nap.take(1), false)
+  nap.wake()
+  t.equal(await nap.take(60_000), true, 'before the sleep')
+  const asleep = nap.take(60_000)
+  nap.wake()
+  t.equal(await asleep, true, 'during it')
+  t.equal(await nap.take(0), false)
 })
 
 t.test('a listener that throws does not silence the others', async (t) => {

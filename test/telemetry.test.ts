@@ -103,6 +103,7 @@ t.test('every event and alarm row can happen and can end', async (t) => {
       budgetWatts: 20,
       secondsOverBudget: 2,
     },
+    clocks: { ...snapshot.clocks, drifts: snapshot.clocks.drifts + 7, contested: true, refusal: 'EACCES' },
     governor: { ...snapshot.governor, degraded: true },
     engine: { ...snapshot.engine, state: 'restarting', restarts: 1 },
   }

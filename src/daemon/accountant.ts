@@ -17,8 +17,8 @@ export interface AccountantOptions {
   /** The plant whose own energy is booked; null on a real board, where the sensors are integrated. */
   readonly twin: Twin | null
   readonly startMs: number
-  /** Milliseconds between two readings. */
-  readonly periodMs: number
+  /** Milliseconds between two readings at the moment. */
+  readonly periodMs: () => number
   readonly gramsPerKwh: number
   /** The clock the engine's work runs at, for the weight of each step. */
   readonly gpuHz: () => number
@@ -61,7 +61,7 @@ export function createAccountant(options: AccountantOptions): Accountant {
       return energyBetween(before, plant)
     }
     if (reading) lastWatts = reading.totalWatts
-    const { state, interval } = addSample(meter, { atMs, watts: lastWatts }, options.periodMs)
+    const { state, interval } = addSample(meter, { atMs, watts: lastWatts }, options.periodMs())
     meter = state
     const staticJoules = board.model.idleWatts * (interval.seconds - interval.unknownSeconds)
     return { ...interval, staticJoules, shares: busyBetween(works, settledMs, atMs).shares }

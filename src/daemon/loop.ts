@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Reading } from '../board/reading.ts'
 import type { Board } from '../board/types.ts'
 import { type ModelCost, stepWork } from '../board/work.ts'
@@ -12,6 +11,9 @@ import type { Decision, GovernorState, Ladder } from '../governor/types.ts'
 import type { PowerSource } from '../power/source.ts'
 import type { Accountant } from './accountant.ts'
 import type { LeasedBudget } from './budget.ts'
+import { addToWindow, type BudgetWindow, emptyWindow } from './budget-window.ts'
+import { atStart, loadPeriodMs, nextCadence } from './cadence.ts'
+import { createNap } from './nap.ts'
 
 export interface LoopPorts {
   readonly board: Board
@@ -32,8 +34,11 @@ export interface Tick {
   readonly reading: Reading
   readonly decision: Decision
   readonly gpuHz: number | null
-  readonly gpuCapAppliedHz: number | null
+  readonly cpuHz: number | null
+  /** What became of the decision on the board. */
+  readonly applied: Applied
   readonly ticks: number
+  /** Longest time between two ticks where the second was due within a load period. */
   readonly longestGapMs: number
   readonly secondsOverBudget: number
 }
@@ -41,20 +46,20 @@ export interface Tick {
 export interface Loop {
   /** Makes the next tick come at once: a request that arrives at the idle clock should not wait for it. */
   wake(): void
+  /** Milliseconds between two ticks at the moment. */
+  periodMs(): number
   stop(): Promise<void>
 }
 
-export const tickMs = 100
 /** Cached tokens assumed for the power of a decode step before the first answer shows better. */
 const typicalContextTokens = 256
-/** Readings of the last second: the budget is a promise about the 1 s mean (DESIGN §2). */
-const windowTicks = 1000 / tickMs
 
-/** Sense, decide, act, tell; ten times a second, whatever the engine does. Resolves after the first tick. */
+/** Sense, decide, act, tell, whatever the engine does; how often is in cadence.ts. Resolves after the first tick. */
 export async function startLoop(ports: LoopPorts): Promise<Loop> {
   const { board, source, clocks, engine, accountant, budget, shares, cost } = ports
-  const stopping = new AbortController()
-  let sleeping = new AbortController()
+  const nap = createNap()
+  let stopping = false
+  let cadence = atStart(monotonicMs())
   const ladder: Ladder = { gpuHz: clocks.gpu?.pointsHz ?? board.gpu.pointsHz, shares }
   const full = shares.length - 1
   const decodeWork = stepWork(cost, { phase: 'decode', level: full, tokens: 1, contextTokens: typicalContextTokens })
@@ -68,8 +73,8 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
   let lastMs = monotonicMs()
   let ticks = 0
   let longestGapMs = 0
-  let secondsOverBudget = 0
-  let recentWatts: readonly number[] = []
+  let window: BudgetWindow = emptyWindow
+  let lastKnown: Reading | null = null
   const told: Record<string, string | undefined> = {}
 
   /** Clock faults do not stop the loop; the same one is reported once. */
@@ -81,20 +86,25 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
     }
   }
 
-  const overBudget = (reading: Reading, seconds: number): number => {
-    recentWatts = reading.totalWatts === null ? [] : [...recentWatts.slice(1 - windowTicks), reading.totalWatts]
-    if (recentWatts.length < windowTicks) return 0
-    const mean = recentWatts.reduce((a, b) => a + b, 0) / recentWatts.length
-    return mean > budget.get().watts ? seconds : 0
+  /**
+   * What the governor steers by: the last known total while it is fresh enough. A file that was read while somebody wrote
+   * it is no reason to drop the clock; one that stays away soon is.
+   */
+  const steerable = (reading: Reading): Reading => {
+    if (reading.totalWatts !== null) lastKnown = reading
+    const held = lastKnown !== null && reading.atMs - lastKnown.atMs <= source.staleAfterMs ? lastKnown : null
+    if (reading.totalWatts !== null || held === null) return reading
+    const { atMs, railWatts, totalWatts, totalWattsReason } = held
+    return { ...reading, atMs, railWatts, totalWatts, totalWattsReason }
   }
 
   const tick = async (): Promise<void> => {
     const atMs = monotonicMs()
     const intervalSeconds = (atMs - lastMs) / 1000
-    if (ticks > 0) longestGapMs = Math.max(longestGapMs, atMs - lastMs)
+    if (ticks > 0 && cadence.periodMs === loadPeriodMs) longestGapMs = Math.max(longestGapMs, atMs - lastMs)
     budget.expire(new Date())
     const reading = await source.read(atMs)
-    const { active, queued } = engine.status()
+    const { active, queued, state: engineState } = engine.status()
     const { prefillSeconds, decodeSeconds } = accountant.busy(lastMs, atMs)
     const stepped = step(state, {
       atMs,
@@ -105,7 +115,7 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
         staleAfterMs: source.staleAfterMs,
       },
       model: board.model,
-      reading,
+      reading: steerable(reading),
       load: { active, queued, prefillSeconds, decodeSeconds, intervalSeconds, decodeWork, prefillWork },
     })
     state = stepped.state
@@ -114,24 +124,28 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
     report(applied)
     engine.setOrder(decision)
     accountant.settle(atMs, reading)
-    secondsOverBudget += overBudget(reading, intervalSeconds)
+    const { watts: budgetWatts } = budget.get()
+    window = addToWindow(window, { atMs, seconds: intervalSeconds, watts: reading.totalWatts }, budgetWatts)
+    cadence = nextCadence(cadence, atMs, {
+      requests: active + queued,
+      engineChanging: engineState === 'starting' || engineState === 'restarting',
+      overBudget: (reading.totalWatts ?? 0) > budgetWatts,
+      clocksMoving: Object.values(applied).some((limit) => limit?.wrote),
+    })
     lastMs = atMs
     ticks++
     const gpuHz = clocks.gpu?.currentHz() ?? null
-    const gpuCapAppliedHz = applied.gpu?.value ?? null
-    ports.onTick({ atMs, reading, decision, gpuHz, gpuCapAppliedHz, ticks, longestGapMs, secondsOverBudget })
+    const cpuHz = clocks.cpu?.currentHz() ?? null
+    const secondsOverBudget = window.secondsOver
+    ports.onTick({ atMs, reading, decision, gpuHz, cpuHz, applied, ticks, longestGapMs, secondsOverBudget })
   }
 
   const run = async (): Promise<void> => {
-    let nextMs = monotonicMs()
-    for (; !stopping.signal.aborted; await tick()) {
+    let dueMs = monotonicMs()
+    for (; !stopping; await tick()) {
       // Fixed rate; after a stall the missed ticks are not made up for.
-      nextMs = Math.max(nextMs + tickMs, monotonicMs())
-      const wait = nextMs - monotonicMs()
-      sleeping = new AbortController()
-      const signal = AbortSignal.any([stopping.signal, sleeping.signal])
-      await sleep(wait, undefined, { signal }).catch(() => undefined)
-      if (sleeping.signal.aborted) nextMs = monotonicMs()
+      dueMs = Math.max(dueMs + cadence.periodMs, monotonicMs())
+      if (await nap.take(dueMs - monotonicMs())) dueMs = monotonicMs()
     }
   }
   await tick()
@@ -141,9 +155,11 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
     throw error
   })
   return {
-    wake: () => sleeping.abort(),
+    wake: nap.wake,
+    periodMs: () => cadence.periodMs,
     async stop() {
-      stopping.abort()
+      stopping = true
+      nap.wake()
       await running
     },
   }

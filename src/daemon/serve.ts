@@ -16,12 +16,13 @@ import { version } from '../version.ts'
 import { createAccountant } from './accountant.ts'
 import { keepBooks } from './books.ts'
 import { createBudget } from './budget.ts'
+import { loadPeriodMs } from './cadence.ts'
 import { gridIntensity, modelCost } from './costs.ts'
 import { openHardware } from './hardware.ts'
 import { createInference } from './inference.ts'
 import { createLifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
-import { type Loop, startLoop, tickMs } from './loop.ts'
+import { type Loop, startLoop } from './loop.ts'
 import { connectMqtt } from './mqtt.ts'
 import { createNotify } from './notify.ts'
 import { choosePlatform, type Platform } from './platform.ts'
@@ -89,7 +90,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       cost,
       twin,
       startMs: monotonicMs(),
-      periodMs: tickMs,
+      periodMs: () => loop?.periodMs() ?? loadPeriodMs,
       gramsPerKwh,
       gpuHz: () => twin?.gpuHz() ?? view.latest()?.clocks.gpuHz ?? board.gpu.pointsHz[0],
     })

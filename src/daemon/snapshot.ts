@@ -1,4 +1,5 @@
 import type { BudgetState } from '../api/ports.ts'
+import type { AppliedLimit } from '../clocks/keeper.ts'
 import { grams } from '../energy/carbon.ts'
 import { requestJoules } from '../energy/ledger.ts'
 import type { EngineStatus } from '../engine/client.ts'
@@ -56,13 +57,7 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
       secondsOverBudget: tick.secondsOverBudget,
     },
     thermal: { tjCelsius: reading.tjCelsius, tjCelsiusReason: reading.tjCelsiusReason },
-    clocks: {
-      gpuHz: tick.gpuHz,
-      gpuHzReason: tick.gpuHz === null ? 'the board does not say' : null,
-      gpuCapHz: decision.gpuHz,
-      gpuCapAppliedHz: tick.gpuCapAppliedHz,
-      gpuCapAppliedHzReason: tick.gpuCapAppliedHz === null ? 'no GPU clock could be written' : null,
-    },
+    clocks: clocksOf(tick),
     governor: {
       level: decision.capLevel,
       ecoLevel: decision.ecoLevel,
@@ -99,4 +94,31 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
       gridGramsPerKwh: parts.gramsPerKwh,
     },
   }
+}
+
+function clocksOf({ gpuHz, cpuHz, decision, applied }: Tick): Snapshot['clocks'] {
+  const { gpu, cpu, cores } = applied
+  const limits = [gpu, cpu, cores].filter((limit) => limit !== null)
+  const notOurs = 'left as the board has it'
+  return {
+    gpuHz,
+    gpuHzReason: gpuHz === null ? 'the board does not say' : null,
+    cpuHz,
+    cpuHzReason: cpuHz === null ? 'the board does not say' : null,
+    gpuCapHz: decision.gpuHz,
+    gpuCapAppliedHz: gpu?.value ?? null,
+    gpuCapAppliedHzReason: reasonOf(gpu, 'the board shows no GPU clock'),
+    cpuCapAppliedHz: cpu?.value ?? null,
+    cpuCapAppliedHzReason: reasonOf(cpu, notOurs),
+    coresOnline: cores?.value ?? null,
+    coresOnlineReason: reasonOf(cores, notOurs),
+    drifts: limits.reduce((sum, { drifts }) => sum + drifts, 0),
+    contested: limits.some(({ contested }) => contested),
+    refusal: limits.find(({ fault }) => fault !== null)?.fault?.message ?? '',
+  }
+}
+
+function reasonOf(limit: AppliedLimit | null, none: string): string | null {
+  if (limit === null) return none
+  return limit.value === null ? (limit.fault?.message ?? 'it cannot be read') : null
 }

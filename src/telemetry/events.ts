@@ -33,6 +33,12 @@ export const eventRows: readonly EventRow[] = [
           },
   },
   {
+    type: 'clock_drift',
+    gapMs: 10_000,
+    of: ({ clocks: before }, { clocks: now }) =>
+      now.drifts <= before.drifts ? null : { drifts: now.drifts, gpu_cap_applied_hz: now.gpuCapAppliedHz },
+  },
+  {
     type: 'engine_state',
     gapMs: 1000,
     of: ({ engine: before }, { engine: now }) =>
@@ -64,6 +70,14 @@ export const alarmRows: readonly AlarmRow[] = [
   {
     id: 'engine_down',
     text: ({ engine }) => (engine.state === 'restarting' || engine.state === 'failed' ? engine.detail : null),
+  },
+  { id: 'clock_refused', text: ({ clocks }) => clocks.refusal || null },
+  {
+    id: 'clock_contested',
+    text: ({ clocks }) =>
+      clocks.contested
+        ? `another program keeps changing the clocks (${clocks.drifts} times); theirs stand for now`
+        : null,
   },
   { id: 'brown_out', text: ({ governor }) => (governor.degraded ? governor.explanation : null) },
 ]

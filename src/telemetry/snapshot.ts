@@ -36,9 +36,18 @@ export const Snapshot = Type.Object({
   clocks: Type.Object({
     gpuHz: Nullable(Type.Number()),
     gpuHzReason: Nullable(Type.String()),
+    cpuHz: Nullable(Type.Number({ description: 'clock of the fastest CPU cluster' })),
+    cpuHzReason: Nullable(Type.String()),
     gpuCapHz: Type.Number({ description: 'the cap the governor asked for' }),
     gpuCapAppliedHz: Nullable(Type.Number({ description: 'the cap read back from the board' })),
     gpuCapAppliedHzReason: Nullable(Type.String()),
+    cpuCapAppliedHz: Nullable(Type.Number({ description: 'the same for the CPU; null while deapd leaves it alone' })),
+    cpuCapAppliedHzReason: Nullable(Type.String()),
+    coresOnline: Nullable(Type.Integer({ description: 'cores that are on; null while deapd leaves them alone' })),
+    coresOnlineReason: Nullable(Type.String()),
+    drifts: Type.Integer({ description: 'times since start that somebody else had changed a limit of ours' }),
+    contested: Type.Boolean({ description: 'somebody changes a limit again and again, and theirs stands for now' }),
+    refusal: Type.String({ description: 'why the board refuses a limit; empty when it does not' }),
   }),
   governor: Type.Object({
     level: Type.Integer({ description: 'highest level in use now; 0 is the smallest sub-network' }),

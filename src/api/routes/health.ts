@@ -2,8 +2,8 @@ import type { FastifyPluginAsync } from 'fastify'
 import { monotonicMs } from '../../engine/protocol.ts'
 import type { Scope } from '../scope.ts'
 
-/** The control loop runs at 10 Hz; twenty missed ticks are a loop that stands still. */
-const staleMs = 2000
+/** The control loop ticks at least once a second: three missed ticks are a loop that stands still. */
+const staleMs = 3500
 
 export function health({ deps, connections }: Scope): FastifyPluginAsync {
   return async (app) => {
