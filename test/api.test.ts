@@ -163,6 +163,7 @@ function fake(t: Test, generate: Generate = says('Hel', 'lo', ' there'), more: P
           return budget
         },
       },
+      blackBox: { previous: () => null, current: () => null },
       windows: {
         open: (name) => {
           const window = { name, startedAt: snapshot.ts, endedAt: null, joules: 0, method: 'simulated' } as const
@@ -738,6 +739,7 @@ t.test('power, budget and energy windows', async (t) => {
   t.equal((await put([])).statusCode, 400)
   t.match((await app.inject('/v1/power/budget')).json(), { watts: 32 })
 
+  t.same((await app.inject('/v1/power/blackbox')).json(), { previous: null, current: null })
   const opened = await app.inject({ method: 'POST', url: '/v1/energy/windows/job' })
   t.equal(opened.statusCode, 201)
   t.match((await app.inject('/v1/energy/windows')).json().windows, [{ name: 'job', ended_at: null }])

@@ -1,8 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { agxOrin64gb } from '../src/board/boards/agx-orin-64gb.ts'
 import { loadSettings } from '../src/config/load.ts'
+import { describeEnd, lastUncleanEnd, openBlackBox } from '../src/daemon/black-box.ts'
 import { createBudget } from '../src/daemon/budget.ts'
 import { addToWindow, emptyWindow } from '../src/daemon/budget-window.ts'
 import { atStart, loadPeriodMs, nextCadence, restPeriodMs } from '../src/daemon/cadence.ts'
@@ -251,6 +252,39 @@ t.test('parts stop in reverse, each in its time, and one that hangs does not kee
   lifecycle.add('last', () => order.push('last'))
   t.match(await lifecycle.stop(50), [/broken: no/, /stuck: did not stop/])
   t.same(order, ['last', 'first'])
+})
+
+t.test('the black box shows the last minute of a run that did not end by itself', async (t) => {
+  const dir = t.testdir({})
+  const about = { version: '1', board: 'agx-orin-64gb', rails: ['A', 'B'] }
+  const snapshot: Snapshot = JSON.parse(readFileSync(new URL('golden/snapshot.json', import.meta.url), 'utf8'))
+  const at = (ms: number): Snapshot => ({
+    ...snapshot,
+    monoMs: ms,
+    ts: new Date(Date.UTC(2026, 0, 1) + ms).toISOString(),
+    power: { ...snapshot.power, totalWatts: ms / 1000, railWatts: { A: 1.23456, C: 9 } },
+  })
+  const killed = openBlackBox(dir, about, quiet)
+  t.equal(killed.previous(), null)
+  for (let ms = 0; ms < 90_000; ms += 50) killed.record(at(ms))
+  // No close: as after kill -9.
+  const next = openBlackBox(dir, about, quiet)
+  const report = next.previous()
+  t.match(report, { clean: false, endedAt: '2026-01-01T00:01:29.900Z', board: 'agx-orin-64gb' })
+  t.equal(report?.rows.length, 600, 'ten a second')
+  t.match(report?.rows.at(-1), { totalWatts: 89.9, railWatts: { A: 1.235, B: null }, reason: snapshot.governor.reason })
+  t.match(report && describeEnd(report), /89\.9 W of 32 W/)
+  t.same(lastUncleanEnd(dir), report, 'doctor finds it without a daemon')
+  next.record(at(0))
+  t.match(next.current(), { clean: false, rows: [{ totalWatts: 0 }] })
+  next.close()
+  t.equal(openBlackBox(dir, about, quiet).previous(), null, 'a clean end is nothing to show')
+  for (let run = 0; run < 8; run += 1) openBlackBox(dir, about, quiet).record(at(run * 1000))
+  t.equal(readdirSync(join(dir, 'blackbox')).length, 5, 'a crash loop fills no disk')
+  writeFileSync(join(dir, 'file'), '')
+  const without = openBlackBox(join(dir, 'file'), about, quiet)
+  without.record(at(0))
+  t.same([without.previous(), without.current()], [null, null], 'no disk, no black box, no harm')
 })
 
 t.test('fast while there is something to steer, once a second at rest', async (t) => {

@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { openStore } from '../src/store/db.ts'
+import { beginRing, readRing, slotBytes } from '../src/store/ring.ts'
 
 t.test('what was written is there again', async (t) => {
   const dir = join(t.testdir({}), 'new', 'state')
@@ -45,4 +46,44 @@ t.test('a second damage does not overwrite the first', async (t) => {
 t.test('a folder that cannot be written is said so', async (t) => {
   const dir = t.testdir({ file: '' })
   await t.rejects(openStore(join(dir, 'file', 'below')), { code: 'state_unwritable' })
+})
+
+t.test('a ring keeps the last records, also torn ones’ neighbours, and knows a clean end', async (t) => {
+  const path = join(t.testdir(), 'ring')
+  t.equal(readRing(path), undefined)
+  const ring = beginRing(path, 'first run')
+  const size = statSync(path).size
+  t.same(readRing(path), { head: 'first run', clean: false, records: [] })
+  for (let number = 0; number < 2500; number += 1) ring.append(`record ${number}`)
+  await ring.sync()
+  const { records = [] } = readRing(path) ?? {}
+  t.equal(records.length, 1024)
+  t.same([records[0], records.at(-1)], ['record 1476', 'record 2499'])
+  t.throws(() => ring.append('x'.repeat(slotBytes)), /does not fit/)
+  ring.close()
+  t.equal(readRing(path)?.clean, true)
+  t.equal(statSync(path).size, size, 'it never grows')
+
+  const second = beginRing(path, 'second run')
+  for (let number = 0; number < 5; number += 1) second.append(`record ${number}`)
+  const whole = readFileSync(path)
+  const end = 8192 + 5 * slotBytes
+  // The last record is cut at every length, and every byte of it is flipped: the others stand, and it is never half there.
+  for (let byte = end - slotBytes; byte < end - slotBytes + 40; byte += 1) {
+    const torn = Buffer.from(whole)
+    torn.fill(0, byte, end)
+    const flipped = Buffer.from(whole)
+    flipped[byte] ^= 1
+    for (const bytes of [torn, flipped]) {
+      writeFileSync(path, bytes)
+      const left = readRing(path)?.records ?? []
+      const all = ['record 0', 'record 1', 'record 2', 'record 3', 'record 4']
+      if (JSON.stringify(left) !== JSON.stringify(all) && JSON.stringify(left) !== JSON.stringify(all.slice(0, 4)))
+        return t.fail(`byte ${byte}: ${left}`)
+    }
+  }
+  for (const length of [0, 1, 4096, 8192]) {
+    writeFileSync(path, whole.subarray(0, length))
+    t.same(readRing(path)?.records ?? [], [], `a file of ${length} bytes`)
+  }
 })

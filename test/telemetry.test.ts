@@ -12,7 +12,7 @@ import { alarmRows, eventRows } from '../src/telemetry/events.ts'
 import { fields, keyOf, payloadOf, readField } from '../src/telemetry/fields.ts'
 import { jitteredBackoff, type MqttLink, type MqttOptions, startMqtt } from '../src/telemetry/mqtt.ts'
 import { renderMetrics } from '../src/telemetry/prometheus.ts'
-import { due, nothingSaid } from '../src/telemetry/schedule.ts'
+import { due, type Message, nothingSaid } from '../src/telemetry/schedule.ts'
 import { Snapshot } from '../src/telemetry/snapshot.ts'
 import { toWire } from '../src/telemetry/wire.ts'
 
@@ -217,6 +217,22 @@ t.test('mqtt: birth, telemetry, decisions, orders, and a clean end', async (t) =
   const again = start(t, broker)
   t.match(await station.next('resp/set_budget'), { transaction: 'd', error: { code: 'command_retained' } })
   t.same(again.orders, [])
+})
+
+t.test('mqtt: what is to be said once is said once, however often the broker goes', async (t) => {
+  const { broker, watch } = await brokerFor(t)
+  const station = await watch()
+  const cable = await cableTo(t, broker)
+  const once: Message = { topic: 'event/unclean_stop', payload: { text: 'killed' }, retain: false, qos: 1 }
+  start(t, cable, { once: [once], backoff: () => 1 })
+  t.match(await station.next('event/unclean_stop'), { text: 'killed', seq: 0, schema: 'unclean_stop/1' })
+  const first = station.packets.get('event/unclean_stop')
+  t.match(await station.next('status'), { state: 'ready' })
+  cable.cut()
+  t.match(await station.next('status'), { state: 'lost' })
+  t.match(await station.next('status'), { state: 'ready' }, 'back again')
+  t.match(await station.next('telemetry/system'), {})
+  t.equal(station.packets.get('event/unclean_stop'), first)
 })
 
 t.test('mqtt: a daemon that vanishes is lost, by its Will', async (t) => {

@@ -51,6 +51,33 @@ export interface EnergyWindows {
   list(): readonly EnergyWindow[]
 }
 
+/** The last minute of a run, as its black box kept it. */
+export interface BlackBoxReport {
+  readonly version: string
+  readonly board: string
+  readonly startedAt: string
+  /** UTC time of the last record. */
+  readonly endedAt: string
+  /** False when the run did not end by itself (or still runs). */
+  readonly clean: boolean
+  /** Oldest first. */
+  readonly rows: readonly {
+    readonly ts: string
+    readonly monoMs: number
+    readonly totalWatts: number | null
+    readonly railWatts: Readonly<Record<string, number | null>>
+    readonly budgetWatts: number
+    readonly tjCelsius: number | null
+    readonly gpuHz: number | null
+    readonly gpuCapHz: number
+    readonly gpuCapAppliedHz: number | null
+    readonly cpuHz: number | null
+    readonly level: number
+    readonly reason: string
+    readonly requests: number
+  }[]
+}
+
 /** Everything the HTTP side needs, passed in once; it knows nothing of processes, sensors or clocks. */
 export interface ApiDeps {
   readonly version: string
@@ -61,6 +88,7 @@ export interface ApiDeps {
   readonly onSnapshot: (listener: (snapshot: Snapshot) => void) => () => void
   readonly budget: BudgetControl
   readonly windows: EnergyWindows
+  readonly blackBox: { previous(): BlackBoxReport | null; current(): BlackBoxReport | null }
   readonly settings: {
     readonly allowedHosts: readonly string[]
     readonly allowedOrigins: readonly string[]

@@ -10,6 +10,12 @@ export const statusCommand = (): Command =>
     .option('--json', 'print the snapshot as /v1/power gives it')
     .action(async ({ url, json }: { url: string; json?: boolean }) => {
       const view = (await (await request(url, '/v1/power')).json()) as PowerView
-      if (json) printJson(view)
-      else for (const line of describePower(view)) print(line)
+      if (json) return printJson(view)
+      for (const line of describePower(view)) print(line)
+      const { previous } = (await (await request(url, '/v1/power/blackbox')).json()) as {
+        previous: { ended_at: string; rows: readonly unknown[] } | null
+      }
+      if (previous === null) return
+      const { ended_at, rows } = previous
+      print(`last run  ended at ${ended_at} without a stop; its last ${rows.length} records: ${url}/v1/power/blackbox`)
     })

@@ -10,6 +10,7 @@ import { DeapdError, detailOf } from '../errors.ts'
 import { bundledModelDir } from '../models/bundled.ts'
 import { verifyPackage } from '../models/package.ts'
 import { discoverPower } from '../power/discover.ts'
+import { describeEnd, lastUncleanEnd } from './black-box.ts'
 import { choosePlatform } from './platform.ts'
 
 export interface Check {
@@ -97,6 +98,15 @@ export const checks: readonly ((context: Context) => Promise<Check>)[] = [
     }
     return `${path} can be written`
   }),
+  check(
+    'last end',
+    ({ stateDir }) => {
+      const report = lastUncleanEnd(stateDir)
+      if (report === null) return 'no run ended without a stop'
+      return `${describeEnd(report)}. Its last minute is in ${stateDir}/blackbox`
+    },
+    'warn',
+  ),
   check(
     'journal',
     ({ stateDir }) => {

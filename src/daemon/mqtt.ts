@@ -3,7 +3,10 @@ import { DeapdError } from '../errors.ts'
 import type { ModelPackage } from '../models/package.ts'
 import { startBroker } from '../telemetry/broker.ts'
 import { startMqtt } from '../telemetry/mqtt.ts'
+import type { Message } from '../telemetry/schedule.ts'
+import { toWire } from '../telemetry/wire.ts'
 import { version } from '../version.ts'
+import { type BlackBox, describeEnd } from './black-box.ts'
 import type { LeasedBudget } from './budget.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
@@ -20,10 +23,11 @@ export async function connectMqtt(parts: {
   readonly pack: ModelPackage
   readonly view: View
   readonly budget: LeasedBudget
+  readonly blackBox: BlackBox
   readonly log: Log
   readonly lifecycle: Lifecycle
 }): Promise<string | null> {
-  const { settings, platform, device, pack, view, budget, log, lifecycle } = parts
+  const { settings, platform, device, pack, view, budget, blackBox, log, lifecycle } = parts
   const { board, simulated } = platform
   const choice = settings.mqtt === 'auto' ? (simulated ? 'embedded' : 'none') : settings.mqtt
   if (choice === 'none') return null
@@ -52,6 +56,7 @@ export async function connectMqtt(parts: {
       node: process.version,
       arch: process.arch,
     },
+    once: uncleanStop(blackBox),
     snapshot: view.snapshot,
     onSnapshot: view.subscribe,
     budget,
@@ -60,4 +65,13 @@ export async function connectMqtt(parts: {
   })
   lifecycle.add('MQTT', () => link.close())
   return link.state().url
+}
+
+/** Told to the fleet once, as soon as the broker is there: the run before this one did not end by itself. */
+function uncleanStop(blackBox: BlackBox): readonly Message[] {
+  const report = blackBox.previous()
+  if (report === null) return []
+  const { startedAt, endedAt, rows } = report
+  const payload = toWire({ startedAt, endedAt, last: rows[rows.length - 1], text: describeEnd(report) })
+  return [{ topic: 'event/unclean_stop', payload: payload as Message['payload'], retain: false, qos: 1 }]
 }

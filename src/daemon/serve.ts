@@ -14,6 +14,7 @@ import type { Snapshot } from '../telemetry/snapshot.ts'
 import type { Twin } from '../twin/board.ts'
 import { version } from '../version.ts'
 import { createAccountant } from './accountant.ts'
+import { openBlackBox } from './black-box.ts'
 import { keepBooks } from './books.ts'
 import { createBudget } from './budget.ts'
 import { loadPeriodMs } from './cadence.ts'
@@ -64,6 +65,9 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
   let loop: Loop | undefined
   try {
     lifecycle.add('state lock', lockState(stateDir))
+    const rails = board.rails.map(({ label }) => label)
+    const blackBox = openBlackBox(stateDir, { version, board: board.id, rails }, log)
+    lifecycle.add('black box', () => blackBox.close())
     const store = await openStore(stateDir)
     for (const warning of store.warnings) log.warn({ code: warning.code }, `${warning.message} ${warning.hint}`)
     const device = settings.device || store.state.device_id
@@ -125,6 +129,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       }),
       log,
     )
+    view.subscribe(blackBox.record)
     lifecycle.add('energy totals', await keepBooks(store, accountant, inference, log))
     // Stopped after HTTP, which drains: the budget holds to the last token.
     lifecycle.add('control loop', () => loop?.stop())
@@ -138,6 +143,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
         onSnapshot: view.subscribe,
         budget,
         windows: accountant,
+        blackBox,
         settings: {
           allowedHosts: [address.host, ...list(settings.allowed_hosts)],
           allowedOrigins: list(settings.allowed_origins),
@@ -167,7 +173,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       },
       onFault: (fault) => log.error({ err: fault }, fault.message),
     })
-    const mqttUrl = await connectMqtt({ settings, platform, device, pack, view, budget, log, lifecycle })
+    const mqttUrl = await connectMqtt({ settings, platform, device, pack, view, budget, blackBox, log, lifecycle })
     await engine.ready()
     // "Ready" is said when every view says so, not a tick before.
     const shown = view.until((snapshot) => snapshot.engine.state === 'ready')

@@ -12,6 +12,8 @@ export interface MqttOptions {
   readonly device: string
   /** What `info` says besides the snapshot: serial, releases, model digest, … in wire names. */
   readonly info: Readonly<Record<string, unknown>>
+  /** Said with the first connection and never again. */
+  readonly once?: readonly Message[]
   readonly snapshot: () => Snapshot
   readonly onSnapshot: (listener: (snapshot: Snapshot) => void) => () => void
   readonly budget: OrderedBudget
@@ -61,6 +63,7 @@ export function startMqtt(options: MqttOptions): MqttLink {
   let client: MqttClient | null = null
   let said = nothingSaid
   let state: MqttState = { status: 'connecting', url: shownUrl, reason: null, dropped: 0 }
+  let unsaid = options.once ?? []
   let attempt = 0
   let timer: NodeJS.Timeout | undefined
   let closing = false
@@ -114,6 +117,8 @@ export function startMqtt(options: MqttOptions): MqttLink {
     const now = options.snapshot()
     say({ topic: 'info', payload: { ...payloadOf('info', now), ...options.info }, retain: true, qos: 1 })
     tell(now)
+    for (const message of unsaid) say(message)
+    unsaid = []
   }
 
   const lost = (thrown: unknown): void => {

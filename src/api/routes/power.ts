@@ -43,6 +43,11 @@ export function power({ deps, connections }: Scope): FastifyPluginAsyncTypebox {
       budgetWire(deps.budget.set(body.watts, body.lease_s ?? null, body.source === 'cli' ? 'cli' : 'http')),
     )
 
+    // `previous` is the run before this one, when it did not end by itself.
+    app.get('/v1/power/blackbox', async () =>
+      toWire({ previous: deps.blackBox.previous(), current: deps.blackBox.current() }),
+    )
+
     app.get('/v1/energy/windows', async () => ({ windows: toWire(deps.windows.list()) }))
 
     app.post('/v1/energy/windows/:name', { schema: { params: WindowName } }, async ({ params }, reply) =>
