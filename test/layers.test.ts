@@ -39,7 +39,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
     'telemetry',
     'twin',
   ],
-  cli: ['clocks/restore.ts', 'config', 'daemon', 'engine', 'evaluate', 'models', 'telemetry/wire.ts'],
+  cli: ['clocks/restore.ts', 'config', 'daemon', 'engine', 'evaluate', 'models', 'telemetry/wire.ts', 'twin'],
 }
 
 /** Packages that only these folders may touch; what is not listed is free (typebox, pure-rand). */

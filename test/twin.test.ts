@@ -12,11 +12,15 @@ import { step } from '../src/governor/step.ts'
 import { createHwmonSource } from '../src/power/hwmon.ts'
 import { asIfCost, paceOf } from '../src/twin/as-if.ts'
 import { createTwin } from '../src/twin/board.ts'
+import { injectFaults } from '../src/twin/fault-file.ts'
 import { type FaultKind, faultKinds, faultOf } from '../src/twin/faults.ts'
+import { total } from '../src/twin/parts.ts'
 import { perturbed } from '../src/twin/perturb.ts'
-import { addPlantStep, advance, type Conditions, initialPlant, tjCelsius, total } from '../src/twin/plant.ts'
+import { addPlantStep, advance, type Conditions, initialPlant, tjCelsius } from '../src/twin/plant.ts'
+import { publishedRows } from '../src/twin/published.ts'
 import { sampledWatts } from '../src/twin/sensors.ts'
 import { energyBetween } from '../src/twin/since.ts'
+import { groupErrors } from '../src/twin/validate.ts'
 import { createVirtualBoard, type VirtualBoard } from '../src/twin/virtual.ts'
 
 const board = findBoard('agx-orin-64gb')
@@ -185,6 +189,15 @@ t.test('the board protects itself from heat, and is free again when it is cooler
   t.equal(virtual.gpuHz(), top)
 })
 
+t.test('the model beside published figures: fitted ones met, held-out 7B ones close', async (t) => {
+  const groups = groupErrors(publishedRows())
+  const of = (use: string, group: string) => groups.find((row) => row.use === use && row.group === group)
+  t.ok((of('fitted', 'the board')?.medianError ?? 1) < 0.05)
+  t.ok((of('fitted', '7 to 8 B')?.largestError ?? 1) < 0.05)
+  t.ok((of('held out', '7 to 8 B')?.medianError ?? 1) < 0.15)
+  t.ok((of('held out', 'smaller models')?.rows ?? 0) > 20, 'and what it does not describe is shown too')
+})
+
 t.test('every board: tree, real sensors, real clocks and plant close the loop', async (t) => {
   for (const row of boards) {
     const root = join(t.testdir(), row.id)
@@ -259,9 +272,43 @@ t.test('a damaged clock file is no cap; settling is exact; bills are forgotten',
   t.ok(Math.abs(booking.seconds - 0.5) < 1e-9 && booking.shares.length === 1)
   t.ok(Math.abs(booking.staticJoules - 0.5 * (model.idleWatts + leakWatts(model, 25))) < 0.01)
   t.ok(Math.abs(booking.joules - booking.staticJoules - booking.shares[0].weight) < 1e-9)
+  twin.addStep({ parts: mine, startedAtMs: 600, seconds: 1, work: decode })
+  twin.settle(700)
   twin.forget('a')
   t.strictSame(twin.settle(100).requests, {}, 'a time before the last changes nothing')
+  t.strictSame(Object.keys(twin.settle(900).requests), [''], 'work after the bill is booked to nobody')
   twin.stop()
+})
+
+t.test('faults of the control file reach the files, and the files come back', async (t) => {
+  const root = join(t.testdir(), 'root')
+  const twin = createTwin({ board, root, now: () => 0 })
+  const source = createHwmonSource(board, root)
+  const clocks = openClocks({ board, root, journalPath: join(t.testdirName, 'clocks.json') })
+  twin.refresh(45)
+  t.ok((await source.read(45)).totalWatts)
+  let atMs = 45
+  const after = (ms: number) => {
+    atMs += ms
+    twin.refresh(atMs)
+  }
+  for (const amount of [0, 1]) {
+    injectFaults(root, [faultOf('loss', atMs, atMs + 2000, amount)])
+    after(45)
+    t.match(await source.read(atMs), { totalWatts: null, totalWattsReason: /no reading of VDD_GPU_SOC/ })
+    after(2045)
+    after(1045)
+    t.ok((await source.read(atMs)).totalWatts, 'recovers without a restart')
+  }
+  injectFaults(root, [faultOf('clock-refused', atMs, atMs + 1000)])
+  after(45)
+  await t.rejects(clocks.applyGpu(top / 2))
+  t.equal(await clocks.gpu?.capHz(), top, 'reads go on')
+  injectFaults(root, [])
+  after(45)
+  t.equal((await clocks.applyGpu(612_000_000))?.capHz, 612_000_000)
+  twin.stop()
+  clocks.restore()
 })
 
 t.test('the timer refreshes the tree and does not hold the process', async (t) => {

@@ -81,17 +81,23 @@ export function hostSeconds({ cpu }: PowerModel, cpuHz: number): number {
   return (cpu.hostSeconds * cpu.maxHz) / cpuHz
 }
 
-/**
- * Watts of the GPU above idle while it works. A prefill too short to fill the arithmetic units is bound by memory
- * like decode, so its activity lies between the two in proportion.
- */
+/** Watts of the GPU above idle while it works. */
 export function gpuWatts(model: PowerModel, gpuHz: number, work: Work): number {
-  const filled = Math.min(1, computeSeconds(model, gpuHz, work) / memorySeconds(model, gpuHz, work))
-  const activity =
-    work.phase === 'prefill'
-      ? model.decodeActivity + (model.prefillActivity - model.decodeActivity) * filled
-      : model.decodeActivity
-  return model.wattsPerSmGhz * model.smCount * (gpuHz / giga) * relativeVolts(model, gpuHz) ** 2 * activity
+  return gpuDraw(model, gpuHz, work).watts
+}
+
+/**
+ * What the GPU makes of some work at this clock: its seconds, and its watts above idle in them. A prefill too short to fill
+ * the arithmetic units is bound by memory like decode, so its activity lies between the two in proportion.
+ */
+export function gpuDraw(model: PowerModel, gpuHz: number, work: Work): { seconds: number; watts: number } {
+  const memory = memorySeconds(model, gpuHz, work)
+  const compute = computeSeconds(model, gpuHz, work)
+  const filled = work.phase === 'prefill' ? Math.min(1, compute / memory) : 0
+  const activity = model.decodeActivity + (model.prefillActivity - model.decodeActivity) * filled
+  const volts = relativeVolts(model, gpuHz)
+  const watts = model.wattsPerSmGhz * model.smCount * (gpuHz / giga) * volts * volts * activity
+  return { seconds: Math.max(memory, compute), watts }
 }
 
 /** Watts of this many busy CPU cores above idle. */
@@ -101,10 +107,10 @@ export function cpuWatts({ cpu }: PowerModel, cpuHz: number, cores: number): num
 
 /** Mean watts above idle over a step with such work at these clocks. */
 export function workWatts(model: PowerModel, gpuHz: number, work: Work, cpuHz = model.cpu.maxHz): number {
-  const busy = gpuSeconds(model, gpuHz, work)
-  const seconds = busy + hostSeconds(model, cpuHz)
+  const draw = gpuDraw(model, gpuHz, work)
+  const seconds = draw.seconds + hostSeconds(model, cpuHz)
   const dram = (model.dramJoulesPerByte * work.bytes) / seconds
-  const gpu = (gpuWatts(model, gpuHz, work) * busy) / seconds
+  const gpu = (draw.watts * draw.seconds) / seconds
   return gpu + model.activeWatts + cpuWatts(model, cpuHz, model.cpu.busyCores) + dram
 }
 

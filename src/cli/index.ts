@@ -13,6 +13,7 @@ import { restoreCommand } from './restore.ts'
 import { serveCommand } from './serve.ts'
 import { statusCommand } from './status.ts'
 import { topCommand } from './top.ts'
+import { twinCommand } from './twin.ts'
 
 /** Every command, in the order of `deapd --help`. */
 const commands: readonly (() => Command)[] = [
@@ -28,6 +29,7 @@ const commands: readonly (() => Command)[] = [
   perplexityCommand,
   evaluateCommand,
   benchCommand,
+  twinCommand,
 ]
 
 /** Runs one command line and returns the exit code: 0 ok, 1 failed, 2 bad usage. */

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, statSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Type from 'typebox'
 import { Value } from 'typebox/value'
@@ -16,6 +16,13 @@ const FaultList = Type.Array(
     amount: Type.Number(),
   }),
 )
+
+/** Injects faults into the twin under this root; an empty list ends all. The file is whole whenever it is read. */
+export function injectFaults(root: string, faults: readonly Fault[]): void {
+  const path = join(root, faultFile)
+  writeFileSync(`${path}.new`, `${JSON.stringify(faults)}\n`)
+  renameSync(`${path}.new`, path)
+}
 
 export interface FaultWatch {
   /** The faults of the file when it has changed since the last call, else null. */

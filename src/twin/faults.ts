@@ -34,7 +34,12 @@ export interface Fault {
 }
 
 /** A fault with the amount of its row. */
-export function faultOf(kind: FaultKind, fromMs: number, untilMs: number, amount = faultKinds[kind].amount): Fault {
+export function faultOf(
+  kind: FaultKind,
+  fromMs: number,
+  untilMs: number,
+  amount: number = faultKinds[kind].amount,
+): Fault {
   return { kind, fromMs, untilMs, amount }
 }
 

@@ -1,6 +1,7 @@
-import type { Board, PowerModel } from '../board/types.ts'
-import { cpuWatts, gpuSeconds, gpuWatts, hostSeconds, leakWatts, type Work } from '../board/work.ts'
+import type { PowerModel } from '../board/types.ts'
+import { cpuWatts, gpuDraw, hostSeconds, leakWatts, type Work, workSeconds } from '../board/work.ts'
 import { fanSpeed, fanWatts, heated } from './heat.ts'
+import { none, type Parts, plus, scaled, total } from './parts.ts'
 
 /** A piece of engine work on the plant: announced at its start or afterwards, it may end in the future. */
 export interface PlantStep {
@@ -19,15 +20,6 @@ export interface Conditions {
   readonly ambientCelsius: number
   /** Mean CPU cores that something else than the engine keeps busy. */
   readonly hostCores: number
-}
-
-/** Watts above the idle figure, by what draws them; rails are made of these parts. */
-export interface Parts {
-  readonly leak: number
-  readonly gpu: number
-  readonly cpu: number
-  readonly busy: number
-  readonly dram: number
 }
 
 export interface PlantState {
@@ -52,8 +44,6 @@ export interface RequestUse {
   readonly bytes: number
 }
 
-const none: Parts = { leak: 0, gpu: 0, cpu: 0, busy: 0, dram: 0 }
-
 /** Leakage and fan follow the temperature at the start of a stretch, so stretches are kept shorter than the die's time constant. */
 const longestMs = 1000
 
@@ -69,6 +59,19 @@ export function initialPlant(atMs: number, ambientCelsius: number): PlantState {
     sinkCelsius: ambientCelsius,
     dieKelvin: 0,
   }
+}
+
+/** Whose joules are no longer asked for: work that goes on after its request was billed. */
+export const forgotten = ''
+
+/** Drops the totals of a request; what is still to be booked of its steps goes to `forgotten`. */
+export function forgetRequest(state: PlantState, requestId: string): PlantState {
+  const { [requestId]: _billed, ...requests } = state.requests
+  const steps = state.steps.map((step) => ({
+    ...step,
+    parts: step.parts.map((part) => (part.requestId === requestId ? { ...part, requestId: forgotten } : part)),
+  }))
+  return { ...state, requests, steps }
 }
 
 export function addPlantStep(state: PlantState, step: PlantStep): PlantState {
@@ -112,15 +115,16 @@ function advanceStretch(state: PlantState, model: PowerModel, toMs: number, cond
 function bookSteps(state: PlantState, model: PowerModel, toMs: number, conditions: Conditions) {
   let joules = none
   const requests: Record<string, RequestUse> = { ...state.requests }
-  for (const [fromMs, untilMs] of stretches(state.steps, toMs)) {
-    const active = state.steps.filter((step) => step.bookedToMs <= fromMs && endMs(step) >= untilMs)
+  const steps = state.steps.map((step) => drawOf(model, conditions, step))
+  const edges = edgesOf(state.steps, toMs)
+  for (let index = 1; index < edges.length; index += 1) {
+    const active = steps.filter(({ step }) => step.bookedToMs <= edges[index - 1] && endMs(step) >= edges[index])
     if (active.length === 0) continue
-    const length = (untilMs - fromMs) / 1000
+    const length = (edges[index] - edges[index - 1]) / 1000
     const watts = wattsOf(model, conditions, active)
     joules = plus(joules, scaled(watts, length))
-    for (const step of active) {
-      const shared = (watts.gpu + watts.cpu + watts.busy) / active.length
-      const own = (shared + dramWatts(model, conditions, step)) * length
+    for (const { step, dram } of active) {
+      const own = ((watts.gpu + watts.cpu + watts.busy) / active.length + dram) * length
       for (const { requestId, share } of step.parts) {
         const before = requests[requestId] ?? { joules: 0, seconds: 0, bytes: 0 }
         requests[requestId] = {
@@ -131,90 +135,74 @@ function bookSteps(state: PlantState, model: PowerModel, toMs: number, condition
       }
     }
   }
-  const steps = state.steps
+  const left = state.steps
     .filter((step) => endMs(step) > toMs)
     .map((step) => (step.bookedToMs >= toMs ? step : { ...step, bookedToMs: toMs }))
-  return { joules, requests, steps }
+  return { joules, requests, steps: left }
 }
 
 /** Watts of the module at this moment. */
 export function wattsNow(state: PlantState, model: PowerModel, conditions: Conditions): number {
-  const active = state.steps.filter((step) => step.startedAtMs <= state.atMs && endMs(step) > state.atMs)
+  const active = state.steps
+    .filter((step) => step.startedAtMs <= state.atMs && endMs(step) > state.atMs)
+    .map((step) => drawOf(model, conditions, step))
   const others = cpuWatts(model, conditions.cpuHz, conditions.hostCores)
   const dynamic = active.length === 0 ? 0 : total(wattsOf(model, conditions, active))
   return model.idleWatts + leakWatts(model, tjCelsius(state)) + others + dynamic
 }
 
-/** Watts of each rail when the module draws these parts above idle. */
-export function railWatts(board: Board, parts: Parts): Record<string, number> {
-  return Object.fromEntries(
-    board.rails.map((rail) => [
-      rail.label,
-      rail.idleWatts +
-        rail.gpuPart * (parts.gpu + parts.leak) +
-        rail.cpuPart * parts.cpu +
-        rail.busyPart * parts.busy +
-        rail.dramPart * parts.dram,
-    ]),
-  )
+/** Mean parts over a step with such work at its own pace. */
+export function wattsOfWork(model: PowerModel, clocks: Pick<Conditions, 'gpuHz' | 'cpuHz'>, work: Work): Parts {
+  const seconds = workSeconds(model, clocks.gpuHz, work, clocks.cpuHz)
+  const conditions = { ...clocks, ambientCelsius: 0, hostCores: 0 }
+  const step = { startedAtMs: 0, bookedToMs: 0, seconds, work, parts: [] }
+  return wattsOf(model, conditions, [drawOf(model, conditions, step)])
 }
 
 export function tjCelsius(state: Pick<PlantState, 'sinkCelsius' | 'dieKelvin'>): number {
   return state.sinkCelsius + state.dieKelvin
 }
 
-/** The GPU runs one kernel at a time: overlapping steps share it, each moves its own bytes. */
-function wattsOf(model: PowerModel, conditions: Conditions, active: readonly PlantStep[]): Parts {
-  const { gpuHz, cpuHz } = conditions
+/** Watts of a step's GPU and DRAM while it lasts. */
+interface Draw {
+  readonly step: PlantState['steps'][number]
+  readonly gpu: number
+  readonly dram: number
+}
+
+/**
+ * The GPU works for a part of the step: the rest is waiting for the host, or a step slower than the board could be. The
+ * bytes cannot move faster than the board moves them.
+ */
+function drawOf(model: PowerModel, { gpuHz, cpuHz }: Conditions, step: Draw['step']): Draw {
+  const draw = gpuDraw(model, gpuHz, step.work)
+  const seconds = Math.max(step.seconds, draw.seconds + hostSeconds(model, cpuHz))
   return {
-    leak: 0,
-    gpu: active.reduce((most, step) => Math.max(most, gpuWatts(model, gpuHz, step.work) * duty(model, gpuHz, step)), 0),
-    cpu: cpuWatts(model, cpuHz, model.cpu.busyCores),
-    busy: model.activeWatts,
-    dram: active.reduce((sum, step) => sum + dramWatts(model, conditions, step), 0),
+    step,
+    gpu: draw.watts * Math.min(1, draw.seconds / step.seconds),
+    dram: (model.dramJoulesPerByte * step.work.bytes) / seconds,
   }
 }
 
-/** Part of the step in which the GPU works: the rest is waiting for the host, or a step slower than the board could be. */
-function duty(model: PowerModel, gpuHz: number, step: PlantStep): number {
-  return Math.min(1, gpuSeconds(model, gpuHz, step.work) / step.seconds)
+/** The GPU runs one kernel at a time: overlapping steps share it, each moves its own bytes. */
+function wattsOf(model: PowerModel, { cpuHz }: Conditions, active: readonly Draw[]): Parts {
+  return {
+    leak: 0,
+    gpu: active.reduce((most, { gpu }) => Math.max(most, gpu), 0),
+    cpu: cpuWatts(model, cpuHz, model.cpu.busyCores),
+    busy: model.activeWatts,
+    dram: active.reduce((sum, { dram }) => sum + dram, 0),
+  }
 }
 
-/** The bytes of a step cannot move faster than the board moves them. */
-function dramWatts(model: PowerModel, { gpuHz, cpuHz }: Conditions, step: PlantStep): number {
-  const least = gpuSeconds(model, gpuHz, step.work) + hostSeconds(model, cpuHz)
-  return (model.dramJoulesPerByte * step.work.bytes) / Math.max(step.seconds, least)
-}
-
-/** The stretches of unbooked time up to `toMs` in which the set of active steps does not change. */
-function stretches(steps: PlantState['steps'], toMs: number): readonly (readonly [number, number])[] {
-  const edges = steps.flatMap((step) => [step.bookedToMs, Math.min(endMs(step), toMs)]).filter((edge) => edge <= toMs)
-  const sorted = [...new Set(edges)].sort((a, b) => a - b)
-  return sorted.slice(1).map((edge, index) => [sorted[index], edge] as const)
+/** Ascending times between which the set of active, unbooked steps does not change, up to `toMs`. */
+function edgesOf(steps: PlantState['steps'], toMs: number): readonly number[] {
+  const edges: number[] = []
+  for (const step of steps) {
+    if (step.bookedToMs > toMs) continue
+    for (const edge of [step.bookedToMs, Math.min(endMs(step), toMs)]) if (!edges.includes(edge)) edges.push(edge)
+  }
+  return edges.sort((a, b) => a - b)
 }
 
 const endMs = (step: PlantStep): number => step.startedAtMs + step.seconds * 1000
-
-export function total(parts: Parts): number {
-  return parts.leak + parts.gpu + parts.cpu + parts.busy + parts.dram
-}
-
-export function scaled(parts: Parts, factor: number): Parts {
-  return {
-    leak: parts.leak * factor,
-    gpu: parts.gpu * factor,
-    cpu: parts.cpu * factor,
-    busy: parts.busy * factor,
-    dram: parts.dram * factor,
-  }
-}
-
-export function plus(a: Parts, b: Parts): Parts {
-  return {
-    leak: a.leak + b.leak,
-    gpu: a.gpu + b.gpu,
-    cpu: a.cpu + b.cpu,
-    busy: a.busy + b.busy,
-    dram: a.dram + b.dram,
-  }
-}

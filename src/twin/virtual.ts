@@ -1,17 +1,16 @@
 import type { Board } from '../board/types.ts'
 import { driftGain, type Fault, faultAt } from './faults.ts'
 import { uniform } from './noise.ts'
+import { plus, railWatts, scaled } from './parts.ts'
 import { perturbed } from './perturb.ts'
 import {
   addPlantStep,
   advance,
   type Conditions,
+  forgetRequest,
   initialPlant,
   type PlantState,
   type PlantStep,
-  plus,
-  railWatts,
-  scaled,
   tjCelsius,
   wattsNow,
 } from './plant.ts'
@@ -185,8 +184,7 @@ export function createVirtualBoard(options: VirtualOptions): VirtualBoard {
       plant = addPlantStep(plant, step)
     },
     forget(requestId) {
-      const { [requestId]: _billed, ...requests } = plant.requests
-      plant = { ...plant, requests }
+      plant = forgetRequest(plant, requestId)
     },
     setGpuCap(hz) {
       if (faultAt(faults, 'clock-refused', plant.atMs)) return false

@@ -56,10 +56,11 @@ export const agxOrin64gb = {
       channel: 2,
       volts: 5,
       stepWatts: 0.1,
-      idleWatts: 0.7,
+      idleWatts: 0.5,
       gpuPart: 0,
       cpuPart: 0,
-      busyPart: 0,
+      // VIN_SYS_5V0 moves about 1.4 W with each of its watts (§1.2).
+      busyPart: 1 / 1.4,
       dramPart: 24 / 80,
     },
   ],
