@@ -1,0 +1,141 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { describePackage } from '../describe.ts'
+import { cutLevels } from '../levels.ts'
+import { Manifest, manifestFile } from '../manifest.ts'
+import { emitLlama } from '../onnx/llama.ts'
+import { tensorMatrix } from '../onnx/matrix.ts'
+import { encodeModel } from '../onnx/proto.ts'
+import { planWeights, type WeightPlan } from '../onnx/weights.ts'
+import { openPackage } from '../package.ts'
+import { writeError } from '../pipeline/workspace.ts'
+import type { LayerMatrices } from '../source/checkpoint.ts'
+import type { LlamaShape } from '../source/config.ts'
+import { writeNoise } from './noise.ts'
+import { type SyntheticName, syntheticShape } from './shapes.ts'
+import { syntheticTokenizer } from './tokenizer.ts'
+
+export interface SyntheticOptions {
+  readonly name: SyntheticName
+  /** Fewer layers than the shape has, for quick runs. */
+  readonly layers?: number
+  readonly block: number
+  readonly levels: number
+  readonly seed: number
+  /** Where packages are kept; made when it is not there. */
+  readonly folder: string
+  readonly onProgress?: (done: number, total: number, what: string) => void
+}
+
+/** Packages can be gigabytes: they go where caches go. */
+export const syntheticFolder = (env: NodeJS.ProcessEnv): string =>
+  join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'deapd', 'synthetic')
+
+/**
+ * The folder of a package with this shape and seeded noise for weights: its graph is the product's, its answers mean nothing.
+ * An earlier one is used again as long as its graph would still come out the same; otherwise a new one takes its place.
+ */
+export function syntheticPackage(options: SyntheticOptions): { dir: string; made: boolean; bytes: number } {
+  const { name, block, levels, seed, folder } = options
+  const shape = syntheticShape(name, options.layers)
+  const drawing = draw(shape, options)
+  const stem = `${name}-${shape.layers}x-b${block}-l${levels}-s${seed}`
+  const dir = join(folder, `${stem}-${digest(drawing)}`)
+  const made = !existsSync(join(dir, manifestFile))
+  if (made) {
+    mkdirSync(folder, { recursive: true })
+    for (const old of readdirSync(folder)) {
+      if (old.startsWith(`${stem}-`)) rmSync(join(folder, old), { recursive: true, force: true })
+    }
+    const partial = `${dir}.${randomBytes(4).toString('hex')}.part`
+    mkdirSync(partial)
+    try {
+      fill(partial, shape, drawing, options)
+      renameSync(partial, dir)
+    } catch (error) {
+      throw writeError(error, dir)
+    } finally {
+      rmSync(partial, { recursive: true, force: true })
+    }
+  }
+  return { dir, made, bytes: openPackage(dir).bytes }
+}
+
+interface Drawing {
+  readonly onnx: Uint8Array
+  readonly weights: WeightPlan
+  readonly cut: ReturnType<typeof cutLevels>
+  readonly form: { readonly quantisation: 'int4'; readonly block: number }
+}
+
+/** The graph and the plan of its weights, drawn by the emitter that also serves imports; no weight exists yet. */
+function draw(shape: LlamaShape, { block, levels }: SyntheticOptions): Drawing {
+  const { hiddenSize, ffnSize, heads, kvHeads, headSize, vocabSize, layers, contextTokens } = shape
+  const cut = cutLevels(ffnSize, levels)
+  const form = { quantisation: 'int4', block: Math.min(block, cut.chunkChannels) } as const
+  const weights = planWeights('model.onnx.data')
+  const order = Int32Array.from({ length: ffnSize }, (_, channel) => channel)
+  const norm = tensorMatrix('norm', 1, hiddenSize)
+  const query = tensorMatrix('q', heads * headSize, hiddenSize)
+  const keyValue = tensorMatrix('kv', kvHeads * headSize, hiddenSize)
+  const toMlp = tensorMatrix('mlp', ffnSize, hiddenSize)
+  const layer: LayerMatrices = {
+    inputNorm: norm,
+    q: query,
+    k: keyValue,
+    v: keyValue,
+    o: tensorMatrix('o', hiddenSize, heads * headSize),
+    mlpNorm: norm,
+    gate: toMlp,
+    up: toMlp,
+    down: tensorMatrix('down', hiddenSize, ffnSize),
+  }
+  const head = tensorMatrix('head', vocabSize, hiddenSize)
+  const graph = emitLlama(
+    { shape, form, widths: cut.widths, contextTokens },
+    weights,
+    head,
+    Array.from({ length: layers }, () => ({ ...layer, order })),
+    norm,
+    head,
+  )
+  return { onnx: encodeModel(graph), weights, cut, form }
+}
+
+/** Of everything that decides whether a package from before can still be used. */
+function digest({ onnx, weights }: Drawing): string {
+  const hash = createHash('sha256').update(onnx).update(JSON.stringify(Manifest))
+  for (const part of weights.parts) if (part.kind === 'data') hash.update(Buffer.from(part.data.buffer))
+  return hash.digest('hex').slice(0, 8)
+}
+
+function fill(
+  folder: string,
+  shape: LlamaShape,
+  { onnx, weights, cut, form }: Drawing,
+  options: SyntheticOptions,
+): void {
+  const { name, seed, onProgress } = options
+  const fd = openSync(join(folder, 'model.onnx.data'), 'w')
+  try {
+    for (const [i, part] of weights.parts.entries()) {
+      writeNoise(part, fd, seed)
+      onProgress?.(i + 1, weights.parts.length, 'tensors')
+    }
+  } finally {
+    closeSync(fd)
+  }
+  writeFileSync(join(folder, 'model.onnx'), onnx)
+  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(syntheticTokenizer(shape.vocabSize)))
+  writeFileSync(join(folder, 'chat_template.jinja'), `{% for m in messages %}{{ m['content'] }}\n{% endfor %}`)
+  const extras = {
+    name: `${name} (noise)`,
+    description: `The shape of ${name} with ${shape.layers} layers and seeded noise for weights: for timing only.`,
+    source: `deapd bench --synthetic ${name}, seed ${seed}`,
+    licence: 'none needed: made up',
+  }
+  const manifest = describePackage(folder, extras, shape, cut, form, weights)
+  writeFileSync(join(folder, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`)
+}
