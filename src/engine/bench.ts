@@ -1,50 +1,57 @@
+import { DeapdError } from '../errors.ts'
 import type { Loaded } from './generation.ts'
-import type { BenchResult } from './protocol.ts'
+import { processMemory } from './memory.ts'
+import type { BenchOptions, BenchResult } from './protocol.ts'
 
-export interface BenchOptions {
-  readonly promptTokens: number
-  readonly tokens: number
-  /** Cache slots filled when decode timing starts. */
-  readonly contextTokens: number
-}
-
-const rounds = 3
-
-/** Times prefill and, level by level in turns, decode. Medians: the machine is never quiet. */
-export function benchModel({ model }: Loaded, { promptTokens, tokens, contextTokens }: BenchOptions): BenchResult {
-  const { manifest } = model
-  const full = model.levels - 1
-  const fits = (count: number): number => Math.max(1, Math.min(count, model.contextTokens - tokens - 1))
-  const filler = (count: number): number[] =>
-    Array.from({ length: count }, (_, i) => (i * 7919) % manifest.shape.vocab_size)
+/**
+ * Times prefill and decode inside the engine process. Levels take turns token by token: the machine is never quiet, and a
+ * slow second should hit all of them. The cache that decode starts from is filled with made-up values, because computing
+ * thousands of tokens of context would take minutes and time nothing; prompts are computed.
+ */
+export function benchModel({ model }: Loaded, options: BenchOptions): BenchResult {
+  const { promptTokens, chunkTokens, prefillRounds, contextTokens, tokens } = options
+  const { shape, levels } = model.manifest
+  const full = levels.length - 1
+  const timed = options.levels ?? levels.map((_, level) => level)
+  const needed = Math.max(promptTokens, contextTokens + tokens)
+  if (needed > model.contextTokens) {
+    throw new DeapdError('context_length_exceeded', { promptTokens: needed, contextTokens: model.contextTokens })
+  }
+  const ids = Array.from({ length: promptTokens }, (_, i) => (i * 7919) % shape.vocab_size)
   const sequence = model.newSequence()
   try {
-    const prompt = filler(fits(promptTokens))
-    const prefill = Array.from({ length: rounds }, () => {
+    const prefillMs = Array.from({ length: prefillRounds }, () => {
       sequence.truncate(0)
-      const from = performance.now()
-      sequence.run(prompt, full, prompt.length - 1)
-      return prompt.length / ((performance.now() - from) / 1000)
+      return milliseconds(() => {
+        for (let from = 0; from < promptTokens; from += chunkTokens) {
+          const chunk = ids.slice(from, from + chunkTokens)
+          sequence.run(chunk, full, chunk.length - 1)
+        }
+      })
     })
-    const context = fits(contextTokens)
     sequence.truncate(0)
-    sequence.run(filler(context), full, context - 1)
-    const times = manifest.levels.map((): number[] => [])
+    sequence.fill(contextTokens)
+    const decodeMs = timed.map((): number[] => [])
     for (let i = 0; i < tokens; i++) {
-      for (const [level, list] of times.entries()) {
-        sequence.truncate(context)
-        const from = performance.now()
-        sequence.run([i % manifest.shape.vocab_size], level, 0)
-        list.push(performance.now() - from)
+      for (const [at, level] of timed.entries()) {
+        sequence.truncate(contextTokens + i)
+        decodeMs[at].push(milliseconds(() => sequence.run([i % shape.vocab_size], level, 0)))
       }
     }
+    // While the cache is still filled.
+    const memory = processMemory(process.pid)
     return {
-      prefillTokensPerSecond: median(prefill),
-      decode: times.map((list, level) => ({ level, share: manifest.levels[level].share, msPerToken: median(list) })),
+      prefill: { tokens: promptTokens, ms: prefillMs },
+      decode: timed.map((level, at) => ({ level, share: levels[level].share, ms: decodeMs[at] })),
+      memory,
     }
   } finally {
     sequence.close()
   }
 }
 
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]
+function milliseconds(work: () => void): number {
+  const from = performance.now()
+  work()
+  return performance.now() - from
+}

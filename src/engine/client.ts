@@ -7,6 +7,7 @@ import type { Manifest } from '../models/manifest.ts'
 import { createMailbox, type Mailbox } from './mailbox.ts'
 import type { ProviderSetting } from './ort/providers.ts'
 import type {
+  BenchOptions,
   BenchResult,
   DoneEvent,
   FromEngine,
@@ -57,7 +58,7 @@ export interface Engine {
   ready(): Promise<void>
   generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<EngineAnswer>
   score(text: string, level: number | null): Promise<{ tokens: number; meanNll: number }>
-  bench(options: { promptTokens: number; tokens: number; contextTokens: number }): Promise<BenchResult>
+  bench(options: BenchOptions): Promise<BenchResult>
   setOrder(order: Order): void
   setPace(pace: Pace | null): void
   close(): Promise<void>

@@ -20,6 +20,8 @@ export interface KvCache {
   readonly bytesPerSlot: number
   /** Views of the slots [from, from + count), made once. */
   view(from: number, count: number): readonly CacheView[]
+  /** Writes made-up values to the positions [from, to) of a slot; on a device, what is there stays. */
+  fill(slot: number, from: number, to: number): void
   close(): void
 }
 
@@ -55,6 +57,15 @@ export function createKvCache(session: Session, { shape }: Manifest, slots: numb
       const found = views.get(key) ?? create(from, count)
       views.set(key, found)
       return found
+    },
+    fill(slot, from, to) {
+      const noise = Float32Array.from({ length: shape.cache_head_size }, (_, i) => Math.sin(7919 * i) / 2)
+      for (const data of buffers) {
+        for (let head = 0; head < shape.kv_heads; head++) {
+          const start = (slot * shape.kv_heads + head) * contextTokens
+          for (let at = start + from; at < start + to; at++) data.set(noise, at * noise.length)
+        }
+      }
     },
     close() {
       for (const { tensor } of [...views.values()].flat()) session.releaseTensor(tensor)

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
+import type { ProcessMemory } from './protocol.ts'
 
-/** Peak resident and present private memory of a process in bytes, from /proc; null when it is gone or not readable. */
-export function processMemory(pid: number | null): { peakBytes: number; privateBytes: number } | null {
+/** Memory of a process from /proc; null when it is gone or not readable. */
+export function processMemory(pid: number | null): ProcessMemory | null {
   if (pid === null) return null
   try {
     const kilobytes = (file: string, keys: readonly string[]): number =>
@@ -11,7 +12,7 @@ export function processMemory(pid: number | null): { peakBytes: number; privateB
         .reduce((sum, line) => sum + Number(line.match(/\d+/)?.[0] ?? 0), 0)
     return {
       peakBytes: kilobytes('status', ['VmHWM']) * 1024,
-      privateBytes: kilobytes('smaps_rollup', ['Private_Clean', 'Private_Dirty']) * 1024,
+      privateBytes: kilobytes('smaps_rollup', ['Anonymous']) * 1024,
     }
   } catch {
     // Another operating system or user: the figure is unknown, which callers show as such.

@@ -20,6 +20,8 @@ export interface Sequence {
   run(ids: readonly number[], level: number, logitsFrom: number): Float32Array
   /** Forgets all positions from `length` on: a rejected draft, or what a new prompt does not share with the old one. */
   truncate(length: number): void
+  /** Makes up `count` more positions, for timing with a full cache: they are read like any others and mean nothing. */
+  fill(count: number): void
   /** Gives the slot back. */
   close(): void
 }
@@ -144,6 +146,10 @@ export function openModel(
       },
       truncate(to) {
         lengths[slot] = Math.min(lengths[slot], to)
+      },
+      fill(count) {
+        cache.fill(slot, lengths[slot], lengths[slot] + count)
+        lengths[slot] += count
       },
       close: () => {
         taken.delete(slot)

@@ -74,13 +74,7 @@ export type ToEngine =
   /** As-if pacing on the simulated board; null runs at full speed. */
   | { readonly type: 'pace'; readonly pace: Pace | null }
   | { readonly type: 'score'; readonly id: string; readonly text: string; readonly level: number | null }
-  | {
-      readonly type: 'bench'
-      readonly id: string
-      readonly promptTokens: number
-      readonly tokens: number
-      readonly contextTokens: number
-    }
+  | ({ readonly type: 'bench'; readonly id: string } & BenchOptions)
   | { readonly type: 'shutdown' }
 
 /** Seconds the as-if model takes: per decode step and level at an empty context, per context token, per prefill token. */
@@ -142,9 +136,33 @@ export interface DoneEvent {
   readonly decodeSeconds: number
 }
 
+/** What `deapd bench` wants timed. */
+export interface BenchOptions {
+  /** Length of the prompt, and the tokens of one run of it. */
+  readonly promptTokens: number
+  readonly chunkTokens: number
+  readonly prefillRounds: number
+  /** Cache slots filled when decode timing starts. */
+  readonly contextTokens: number
+  /** Decode steps per level. */
+  readonly tokens: number
+  /** Null for all. */
+  readonly levels: readonly number[] | null
+}
+
+/** Every single time, so that the asker chooses the statistics; milliseconds. */
 export interface BenchResult {
-  readonly decode: readonly { readonly level: number; readonly share: number; readonly msPerToken: number }[]
-  readonly prefillTokensPerSecond: number
+  readonly prefill: { readonly tokens: number; readonly ms: readonly number[] }
+  readonly decode: readonly { readonly level: number; readonly share: number; readonly ms: readonly number[] }[]
+  readonly memory: ProcessMemory | null
+}
+
+/** Of one process, in bytes. */
+export interface ProcessMemory {
+  /** Most that was ever resident, files included. */
+  readonly peakBytes: number
+  /** Now resident and not backed by a file: what no other process and no page cache can share or drop. */
+  readonly privateBytes: number
 }
 
 export type FromEngine =
