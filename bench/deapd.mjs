@@ -1,0 +1,39 @@
+/** deapd's side of the comparison: the product's own engine process, asked for single times. */
+import { startEngine } from '../dist/engine/client.js'
+import { openPackage } from '../dist/models/package.js'
+
+export async function startDeapd(modelDir, threads) {
+  const { manifest } = openPackage(modelDir)
+  const engine = startEngine({ modelDir, manifest, threads, maxSequences: 1, maxQueued: 1, restart: false })
+  try {
+    await engine.ready()
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+  const { loaded, pid } = engine.status()
+  const bench = (options) =>
+    engine.bench({
+      promptTokens: 1,
+      chunkTokens: 1,
+      prefillRounds: 0,
+      contextTokens: 0,
+      tokens: 0,
+      levels: null,
+      ...options,
+    })
+  return {
+    engine,
+    manifest,
+    pid,
+    loaded,
+    bench,
+    /** Milliseconds of each of `tokens` steps at `level` after `contextTokens` filled cache slots. */
+    decode: async ({ contextTokens, tokens, level }) =>
+      (await bench({ contextTokens, tokens, levels: [level] })).decode[0].ms,
+    /** Milliseconds to read a prompt of `tokens` tokens. */
+    prefill: async ({ tokens, chunkTokens }) =>
+      (await bench({ promptTokens: tokens, chunkTokens, prefillRounds: 1, levels: [] })).prefill.ms[0],
+    close: () => engine.close(),
+  }
+}
