@@ -287,7 +287,11 @@ t.test('chat: requests as clients send them', async (t) => {
     tools: [{ type: 'function', function: { name: 'f' } }],
     tool_choice: 'auto',
     response_format: { type: 'text' },
-    logit_bias: {},
+    logit_bias: { 17: -100 },
+    min_p: 0.05,
+    top_k: 30,
+    repeat_penalty: 1.2,
+    n_predict: 7,
     n: 1,
     user: 'me',
     some_future_field: { a: 1 },
@@ -301,6 +305,7 @@ t.test('chat: requests as clients send them', async (t) => {
   ])
   t.match(asked[0], {
     policy: 'eco',
+    client: 'user me',
     sampling: {
       maxTokens: 5,
       temperature: 0,
@@ -309,6 +314,11 @@ t.test('chat: requests as clients send them', async (t) => {
       stop: ['END'],
       presencePenalty: 0.5,
       frequencyPenalty: -0.5,
+      logitBias: [[17, -100]],
+      minP: 0.05,
+      topK: 30,
+      repeatPenalty: 1.2,
+      repeatLastN: 64,
       topLogprobs: null,
     },
   })
@@ -323,7 +333,7 @@ const refused: readonly [string, object, Record<string, unknown>][] = [
   ['two choices', { ...user('x'), n: 2 }, { param: 'n', code: 'unsupported' }],
   ['audio', { ...user('x'), modalities: ['text', 'audio'] }, { param: 'modalities' }],
   ['an image', user([{ type: 'image_url', image_url: { url: 'x' } }]), { param: 'messages.0.content.0' }],
-  ['a bias', { ...user('x'), logit_bias: { 5: 1 } }, { param: 'logit_bias' }],
+  ['a bias for a word', { ...user('x'), logit_bias: { the: 1 } }, { code: 'bad_request' }],
   ['json', { ...user('x'), response_format: { type: 'json_object' } }, { param: 'response_format' }],
   ['a schema', { ...user('x'), response_format: { type: 'json_schema' } }, { param: 'response_format' }],
   ['a forced tool', { ...user('x'), tool_choice: 'required' }, { param: 'tool_choice' }],
@@ -642,7 +652,20 @@ t.test('ollama: chat and generate', async (t) => {
     prompt: 'Hi',
     system: 'Be kind.',
     stream: false,
-    options: { num_ctx: 8192, num_predict: -1, seed: -1, top_k: 40, repeat_penalty: 1.1, stop: ['A'], mirostat: 2 },
+    options: {
+      num_ctx: 8192,
+      num_predict: -1,
+      seed: -1,
+      top_k: 40,
+      top_p: 0.8,
+      min_p: 0.1,
+      repeat_penalty: 1.1,
+      repeat_last_n: -1,
+      presence_penalty: 0.2,
+      frequency_penalty: 0.3,
+      stop: ['A'],
+      mirostat: 2,
+    },
   })
   t.match(whole.json(), { model: 'support-xs:latest', response: 'Hello there', done: true, done_reason: 'stop' })
   t.same(asked[1].input, {
@@ -651,7 +674,19 @@ t.test('ollama: chat and generate', async (t) => {
       { role: 'user', content: 'Hi' },
     ],
   })
-  t.match(asked[1].sampling, { maxTokens: null, seed: null, topK: 40, repeatPenalty: 1.1, stop: ['A'] })
+  t.match(asked[1].sampling, {
+    maxTokens: null,
+    seed: null,
+    topK: 40,
+    topP: 0.8,
+    minP: 0.1,
+    repeatPenalty: 1.1,
+    repeatLastN: -1,
+    presencePenalty: 0.2,
+    frequencyPenalty: 0.3,
+    stop: ['A'],
+  })
+  t.match(asked[1].client, /^address /)
   await post(app, '/api/generate', { model: 'support-xs', prompt: 'Hi', raw: true, options: { num_predict: 4 } })
   t.match(asked[2], { input: { prompt: 'Hi' }, sampling: { maxTokens: 4 } })
 

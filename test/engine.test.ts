@@ -9,7 +9,7 @@ import { libraryPath, loadOrt, type Ort } from '../src/engine/ort/api.ts'
 import { describePlacement, parseProfile } from '../src/engine/ort/placement.ts'
 import { openOn, type ProviderName } from '../src/engine/ort/providers.ts'
 import type { GenerateRequest } from '../src/engine/protocol.ts'
-import { createSampler, logprobs } from '../src/engine/sampler.ts'
+import { createSampler, logSum } from '../src/engine/sampler.ts'
 import { stopFilter } from '../src/engine/stop.ts'
 import { openTokenizer, streamDecoder } from '../src/engine/tokenizer.ts'
 import { importModel } from '../src/models/import.ts'
@@ -34,6 +34,8 @@ const greedy = {
   presencePenalty: 0,
   frequencyPenalty: 0,
   repeatPenalty: 1,
+  repeatLastN: 64,
+  logitBias: [],
   topLogprobs: null,
 }
 
@@ -199,11 +201,11 @@ t.test('sampling is what it says', async (t) => {
   const pick = (over: object, n = 2000) => {
     const sample = createSampler({ ...greedy, seed: 5, ...over })
     const counts = [0, 0, 0, 0]
-    for (let i = 0; i < n; i++) counts[sample(logits, []).tokenId]++
+    for (let i = 0; i < n; i++) counts[sample(logits).tokenId]++
     return counts
   }
   t.same(pick({}), [0, 2000, 0, 0], 'temperature 0 is greedy')
-  const expected = [...logprobs(logits)].map((p) => Math.exp(p) * 2000)
+  const expected = [...logits].map((logit) => Math.exp(logit - logSum(logits)) * 2000)
   t.ok(
     pick({ temperature: 1 }).every((count, i) => Math.abs(count - expected[i]) < 5 * Math.sqrt(expected[i] + 1)),
     'frequencies follow the softmax',
@@ -213,8 +215,8 @@ t.test('sampling is what it says', async (t) => {
   t.same(pick({ temperature: 1, minP: 0.3 }).filter((n) => n > 0).length, 2)
   t.same(pick({ temperature: 1, seed: 9 }), pick({ temperature: 1, seed: 9 }), 'the seed decides')
   const penalised = createSampler({ ...greedy, presencePenalty: 2 })
-  t.equal(penalised(logits, [1]).tokenId, 2, 'a token already used is pushed back')
-  const { logprob, top } = createSampler({ ...greedy, topLogprobs: 2 })(logits, [])
+  t.same([penalised(logits).tokenId, penalised(logits).tokenId], [1, 2], 'a token already used is pushed back')
+  const { logprob, top } = createSampler({ ...greedy, topLogprobs: 2 })(logits)
   t.same(
     top?.map((x) => x.tokenId),
     [1, 2],
@@ -348,7 +350,7 @@ t.test('bad requests fail alone and clearly', async (t) => {
 
 t.test('a cancelled request frees its place at once', async (t) => {
   const engine = await engineFor(t, await tinyPackage(t), { maxSequences: 1 })
-  engine.setPace({ decodeSeconds: [10, 10, 10], decodeSecondsPerContextToken: 0, prefillSecondsPerToken: 0 })
+  engine.setPace({ hostSeconds: 0, weightSeconds: [1, 1, 1], kvSecondsPerToken: 0, arithmeticSecondsPerToken: [] })
   const abort = new AbortController()
   const slow = (async () => {
     for await (const answer of engine.generate(request('slow'), abort.signal)) {
@@ -359,12 +361,17 @@ t.test('a cancelled request frees its place at once', async (t) => {
   })()
   const waiting = collect(engine.generate(request('waiting', { sampling: { ...greedy, maxTokens: 1 } }), never))
   t.equal((await slow)?.finishReason, 'cancelled')
-  t.equal((await waiting).done.finishReason, 'length', 'the one behind it did not wait for the ten seconds')
+  t.equal((await waiting).done.finishReason, 'length', 'the one behind it did not wait for the whole answer')
 })
 
 t.test('a killed engine ends its answers with an error and comes back', async (t) => {
   const engine = await engineFor(t, await tinyPackage(t))
-  engine.setPace({ decodeSeconds: [0.05, 0.05, 0.05], decodeSecondsPerContextToken: 0, prefillSecondsPerToken: 0 })
+  engine.setPace({
+    hostSeconds: 0,
+    weightSeconds: [0.05, 0.05, 0.05],
+    kvSecondsPerToken: 0,
+    arithmeticSecondsPerToken: [],
+  })
   const { pid } = engine.status()
   const lost = (async () => {
     for await (const answer of engine.generate(request('lost'), never)) {

@@ -4,9 +4,10 @@ import fc from 'fast-check'
 import t from 'tap'
 import { boards, findBoard } from '../src/board/boards/index.ts'
 import { detectBoard } from '../src/board/detect.ts'
-import { cpuWatts, leakWatts, stepWork, type Work, workSeconds, workWatts } from '../src/board/work.ts'
+import { cpuWatts, leakWatts, runWork, stepWork, type Work, workSeconds, workWatts } from '../src/board/work.ts'
 import { openClocks } from '../src/clocks/capped.ts'
 import { busyBetween, type TimedWork, worksAfter } from '../src/energy/busy.ts'
+import { paceSeconds } from '../src/engine/scheduling/pace.ts'
 import { initialState } from '../src/governor/initial.ts'
 import { step } from '../src/governor/step.ts'
 import { createHwmonSource } from '../src/power/hwmon.ts'
@@ -333,12 +334,23 @@ t.test('as if: a 7B at the shares of the loaded model', async (t) => {
   if (cost === undefined) return
   const fast = paceOf(model, cost, top)
   const slow = paceOf(model, cost, board.gpu.pointsHz[0])
-  t.ok(Math.abs(fast.decodeSeconds[1] - 0.02594) < 0.0003, `${fast.decodeSeconds[1]} s per token`)
-  t.ok(Math.abs(fast.decodeSeconds[0] / fast.decodeSeconds[1] - 0.51) < 0.01, 'the host takes its part')
-  t.ok(slow.decodeSeconds[1] > 2 * fast.decodeSeconds[1])
-  const context = workSeconds(model, top, { phase: 'decode', bytes: 3.407e9 + 1000 * 524_288, flops: 0 })
-  t.ok(Math.abs(fast.decodeSeconds[1] + 1000 * fast.decodeSecondsPerContextToken - context) < 1e-6, 'KV bytes count')
-  t.ok(fast.prefillSecondsPerToken < 0.001)
+  const token = paceSeconds(fast, { phase: 'decode', level: 1, parts: [{ tokens: 1, contextTokens: 0 }] })
+  t.ok(Math.abs(token - 0.02594) < 0.0003, `${token} s per token`)
+  t.ok(Math.abs(fast.weightSeconds[0] / fast.weightSeconds[1] - 0.5) < 1e-9)
+  t.ok(slow.weightSeconds[1] > 2 * fast.weightSeconds[1])
+  t.ok(fast.arithmeticSecondsPerToken[1] < 0.001)
+  const parts = (tokens: number, contextTokens: number, count = 1) =>
+    Array.from({ length: count }, () => ({ tokens, contextTokens }))
+  for (const [level, list] of [
+    [1, parts(1, 1000)],
+    [0, parts(1, 50, 4)],
+    [1, parts(9, 300)],
+    [1, parts(512, 0)],
+  ] as const) {
+    const run = { phase: 'decode', level, parts: list } as const
+    const seconds = workSeconds(model, top, runWork(cost, run))
+    t.ok(Math.abs(paceSeconds(fast, run) / seconds - 1) < 1e-9, 'the pace of a run is the time of its work')
+  }
 })
 
 t.test('closed loop: real adapters, governor and plant hold a budget that falls in mid-answer', async (t) => {

@@ -2,10 +2,14 @@ import Type, { type Static } from 'typebox'
 import type { Sampling } from '../engine/protocol.ts'
 import { Maybe, smallest } from './body.ts'
 
-/** Sampling fields of OpenAI's chat and completion bodies. */
+/** Ollama's and llama.cpp's: the repeat penalty looks back this far. */
+const repeatLastN = 64
+
+/** Sampling fields of OpenAI's chat and completion bodies, and the ones that llama.cpp's clients add. */
 export const openaiSampling = {
   max_tokens: Maybe(Type.Integer({ minimum: -1 })),
   max_completion_tokens: Maybe(Type.Integer({ minimum: -1 })),
+  n_predict: Maybe(Type.Integer({ minimum: -1 })),
   temperature: Maybe(Type.Number({ minimum: 0, maximum: 2 })),
   top_p: Maybe(Type.Number({ minimum: 0, maximum: 1 })),
   top_k: Maybe(Type.Integer({ minimum: 0 })),
@@ -14,6 +18,9 @@ export const openaiSampling = {
   stop: Maybe(Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 4 })])),
   presence_penalty: Maybe(Type.Number({ minimum: -2, maximum: 2 })),
   frequency_penalty: Maybe(Type.Number({ minimum: -2, maximum: 2 })),
+  repeat_penalty: Maybe(Type.Number({ exclusiveMinimum: 0 })),
+  repeat_last_n: Maybe(Type.Integer({ minimum: -1 })),
+  logit_bias: Maybe(Type.Record(Type.String({ pattern: '^\\d+$' }), Type.Number({ minimum: -100, maximum: 100 }))),
 }
 
 const OpenaiSampling = Type.Object(openaiSampling)
@@ -21,7 +28,7 @@ const OpenaiSampling = Type.Object(openaiSampling)
 /** Temperature is 0 unless asked for: a small model that answers from records is best read greedily. */
 export function fromOpenai(body: Static<typeof OpenaiSampling>, topLogprobs: number | null): Sampling {
   return {
-    maxTokens: smallest(body.max_tokens, body.max_completion_tokens),
+    maxTokens: smallest(body.max_tokens, body.max_completion_tokens, body.n_predict),
     temperature: body.temperature ?? 0,
     topP: body.top_p ?? 1,
     topK: body.top_k ?? 0,
@@ -30,7 +37,9 @@ export function fromOpenai(body: Static<typeof OpenaiSampling>, topLogprobs: num
     stop: stopList(body.stop),
     presencePenalty: body.presence_penalty ?? 0,
     frequencyPenalty: body.frequency_penalty ?? 0,
-    repeatPenalty: 1,
+    repeatPenalty: body.repeat_penalty ?? 1,
+    repeatLastN: body.repeat_last_n ?? repeatLastN,
+    logitBias: Object.entries(body.logit_bias ?? {}).map(([tokenId, bias]) => [Number(tokenId), bias]),
     topLogprobs,
   }
 }
@@ -46,7 +55,8 @@ export const OllamaOptions = Maybe(
     min_p: Maybe(Type.Number()),
     seed: Maybe(Type.Integer()),
     stop: Maybe(Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 64 })])),
-    repeat_penalty: Maybe(Type.Number()),
+    repeat_penalty: Maybe(Type.Number({ exclusiveMinimum: 0 })),
+    repeat_last_n: Maybe(Type.Integer({ minimum: -1 })),
     presence_penalty: Maybe(Type.Number()),
     frequency_penalty: Maybe(Type.Number()),
   }),
@@ -67,6 +77,8 @@ export function fromOllama(options: Static<typeof OllamaOptions> | undefined): S
     presencePenalty: wish.presence_penalty ?? 0,
     frequencyPenalty: wish.frequency_penalty ?? 0,
     repeatPenalty: wish.repeat_penalty ?? 1,
+    repeatLastN: wish.repeat_last_n ?? repeatLastN,
+    logitBias: [],
     topLogprobs: null,
   }
 }

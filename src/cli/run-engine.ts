@@ -56,5 +56,7 @@ export const greedy: Sampling = {
   presencePenalty: 0,
   frequencyPenalty: 0,
   repeatPenalty: 1,
+  repeatLastN: 0,
+  logitBias: [],
   topLogprobs: null,
 }

@@ -6,11 +6,12 @@ import { writeFileSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { openPackage } from '../models/package.ts'
 import { benchModel } from './bench.ts'
+import { failure } from './failure.ts'
 import type { Loaded } from './generation.ts'
 import { openModel } from './model.ts'
 import { loadOrt } from './ort/api.ts'
 import type { FromEngine, ToEngine } from './protocol.ts'
-import { createScheduler, failure, type Scheduler } from './scheduler.ts'
+import { createScheduler, type Scheduler } from './scheduler.ts'
 import { scoreText } from './score.ts'
 import { openTemplate } from './template.ts'
 import { openTokenizer } from './tokenizer.ts'
@@ -37,12 +38,27 @@ function yieldToGovernor(): void {
 let loaded: Loaded | undefined
 let scheduler: Scheduler | undefined
 
+const outbox: FromEngine[] = []
+
+/** What is said in one go leaves as one message: a step and its tokens cost the daemon one wake-up. */
 const send = (message: FromEngine): void => {
-  // A parent that just died is told nothing; its `disconnect` ends this process.
-  if (process.connected) process.send?.(message, () => undefined)
+  if (outbox.push(message) === 1) queueMicrotask(flush)
 }
 
-function load({ modelDir, threads, provider, maxSequences, maxQueued }: Extract<ToEngine, { type: 'load' }>): void {
+function flush(whenSent?: () => void): void {
+  const messages = outbox.splice(0)
+  // A parent that just died is told nothing; its `disconnect` ends this process.
+  if (process.connected) process.send?.(messages, () => whenSent?.())
+}
+
+function load({
+  modelDir,
+  threads,
+  provider,
+  maxSequences,
+  maxQueued,
+  drafts,
+}: Extract<ToEngine, { type: 'load' }>): void {
   const from = performance.now()
   const { manifest } = openPackage(modelDir)
   const ort = loadOrt()
@@ -50,7 +66,7 @@ function load({ modelDir, threads, provider, maxSequences, maxQueued }: Extract<
   const tokenizer = openTokenizer(modelDir)
   loaded = { model, tokenizer, encodeChat: openTemplate(modelDir, manifest, tokenizer) }
   const sequences = Math.max(1, Math.min(maxSequences, Math.floor(kvBudgetBytes / model.kvBytes)))
-  scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, send })
+  scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, drafts, send })
   send({
     type: 'loaded',
     manifest,
@@ -96,8 +112,8 @@ process.on('message', (message: ToEngine) => {
   } catch (error) {
     const reply = failure('id' in message ? message.id : null, error)
     // Without a model there is nothing to stay alive for; the parent reads the reason from the message.
-    if (message.type === 'load') process.send?.(reply, () => process.exit(1))
-    else send(reply)
+    send(reply)
+    if (message.type === 'load') flush(() => process.exit(1))
   }
 })
 // The parent is gone: nobody wants the answers any more.

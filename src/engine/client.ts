@@ -10,6 +10,7 @@ import type {
   BenchOptions,
   BenchResult,
   DoneEvent,
+  DraftMode,
   FromEngine,
   GenerateRequest,
   Order,
@@ -45,6 +46,7 @@ export interface EngineOptions {
   readonly provider?: ProviderSetting
   readonly maxSequences: number
   readonly maxQueued: number
+  readonly drafts?: DraftMode
   readonly onStep?: (step: StepEvent) => void
   readonly onStatus?: (status: EngineStatus) => void
   /** Restarts after a crash; the commands that run once want none. */
@@ -110,7 +112,11 @@ export function startEngine(options: EngineOptions): Engine {
     if (child?.connected) child.send(message, () => undefined)
   }
 
-  const receive = (message: FromEngine): void => {
+  const receive = (messages: readonly FromEngine[]): void => {
+    for (const message of messages) take(message)
+  }
+
+  const take = (message: FromEngine): void => {
     // What a process that is being stopped still says must not bring us back to life.
     if (state === 'stopped') return
     if (message.type === 'loaded') {
@@ -149,7 +155,7 @@ export function startEngine(options: EngineOptions): Engine {
 
   const launch = (): void => {
     startedAtMs = performance.now()
-    const { modelDir, threads, provider = 'auto', maxSequences, maxQueued } = options
+    const { modelDir, threads, provider = 'auto', maxSequences, maxQueued, drafts = 'auto' } = options
     const started = fork(childPath, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: process.env })
     child = started
     started.on('message', receive)
@@ -157,7 +163,7 @@ export function startEngine(options: EngineOptions): Engine {
     started.on('error', (error) => {
       failure = new DeapdError('engine_failed', { detail: error.message }, error)
     })
-    send({ type: 'load', modelDir, threads, provider, maxSequences, maxQueued })
+    send({ type: 'load', modelDir, threads, provider, maxSequences, maxQueued, drafts })
   }
 
   /** Opens a mailbox for `id`, sends, and yields what comes until the caller stops listening. */
@@ -174,7 +180,7 @@ export function startEngine(options: EngineOptions): Engine {
       if (signal?.aborted) cancel()
       for (;;) {
         const next = await mailbox.take()
-        ended = next.type !== 'token' && next.type !== 'queued' && next.type !== 'started'
+        ended = next.type !== 'token' && next.type !== 'started'
         if (next.type === 'failed') throw new DeapdError(next.code, next.params)
         yield next
         if (ended) return

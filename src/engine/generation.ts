@@ -1,15 +1,8 @@
 import { DeapdError } from '../errors.ts'
-import { chooseLevel, type LevelOrder } from './levels.ts'
-import type { Model, Sequence } from './model.ts'
-import {
-  type DoneEvent,
-  defaultPrefillChunk,
-  type FinishReason,
-  type GenerateRequest,
-  type Order,
-  type TokenEvent,
-} from './protocol.ts'
-import { createSampler, type Sampler } from './sampler.ts'
+import { lowestLevel } from './levels.ts'
+import type { Model } from './model.ts'
+import type { DoneEvent, FinishReason, GenerateRequest, TokenEvent } from './protocol.ts'
+import { createSampler } from './sampler.ts'
 import { stopFilter } from './stop.ts'
 import type { ChatEncoder } from './template.ts'
 import { streamDecoder, type Tokenizer } from './tokenizer.ts'
@@ -20,57 +13,46 @@ export interface Loaded {
   readonly encodeChat: ChatEncoder
 }
 
-/** What one step did, for pacing and the energy bill, and the token it decided, if it did. */
-export interface StepResult {
-  readonly phase: 'prefill' | 'decode'
-  readonly level: number
-  readonly tokens: number
-  readonly contextTokens: number
+/** What one row of logits led to. */
+export interface Decision {
+  readonly tokenId: number
+  /** What the caller sees of it; null when the model ended the answer. */
   readonly token: TokenEvent | null
   readonly finished: FinishReason | null
 }
 
-/** Tokens in an answer when the caller sets no limit: whatever the context still holds. */
-const unlimited = Number.POSITIVE_INFINITY
-
-/** One answer being made: `step` runs one chunk of the prompt or one token, and says what it did. */
+/** One answer being made, apart from the running: what was asked, and what each row of logits decides. */
 export interface Generation {
   readonly request: GenerateRequest
   readonly promptIds: readonly number[]
-  start(sequence: Sequence): void
-  step(order: LevelOrder & Pick<Order, 'prefillChunk'>): StepResult
-  summary(finishReason: FinishReason): Omit<DoneEvent, 'queueSeconds' | 'prefillSeconds' | 'decodeSeconds'>
+  /** Token ids of the answer so far. */
+  readonly answer: readonly number[]
+  /** Most tokens the answer may have. */
+  readonly limit: number
+  /** The smallest level whose cache rows it may go on from. */
+  readonly lowestLevel: number
+  /** Takes the next token from a row of logits that was computed at `level`. */
+  decide(logits: Float32Array, level: number, degraded: boolean): Decision
+  summary(
+    finishReason: FinishReason,
+  ): Omit<DoneEvent, 'cachedTokens' | 'queueSeconds' | 'prefillSeconds' | 'decodeSeconds'>
 }
 
 /** Encodes a request; throws `context_length_exceeded`, `level_unknown` or `bad_request` before anything runs. */
 export function createGeneration({ model, tokenizer, encodeChat }: Loaded, request: GenerateRequest): Generation {
   const { manifest } = model
+  const { sampling } = request
   const promptIds = encodePrompt(request, manifest.bos_token_id, tokenizer, encodeChat)
-  const full = model.levels - 1
-  if (request.level !== null && !(Number.isInteger(request.level) && request.level >= 0 && request.level <= full)) {
-    throw new DeapdError('level_unknown', { level: request.level, highest: full })
-  }
-  const unknown = promptIds.find((id) => !(Number.isInteger(id) && id >= 0 && id < manifest.shape.vocab_size))
-  if (unknown !== undefined)
-    throw new DeapdError('bad_request', { detail: `token id ${unknown} is not in the vocabulary` })
-  if (promptIds.length >= model.contextTokens) {
-    throw new DeapdError('context_length_exceeded', {
-      promptTokens: promptIds.length,
-      contextTokens: model.contextTokens,
-    })
-  }
-  const room = model.contextTokens - promptIds.length
-  const limit = Math.min(request.sampling.maxTokens ?? unlimited, room)
-  const sample: Sampler = createSampler(request.sampling)
+  check(request, promptIds, model)
+  const limit = Math.min(sampling.maxTokens ?? Number.POSITIVE_INFINITY, model.contextTokens - promptIds.length)
+  const sample = createSampler(sampling, promptIds)
   const decode = streamDecoder(tokenizer)
-  const stops = stopFilter(request.sampling.stop)
+  const stops = stopFilter(sampling.stop)
   const chat = 'messages' in request.input
   const answer: number[] = []
   const levels: Record<number, number> = {}
-  let degraded = false
+  let degradedAny = false
   let shownAny = false
-  let sequence: Sequence
-  let logits: Float32Array | undefined
 
   /** Chat templates end in a word border, so a chat answer's first word brings a space that is not part of it. */
   const trim = (text: string): string => {
@@ -79,67 +61,62 @@ export function createGeneration({ model, tokenizer, encodeChat }: Loaded, reque
     return chat && text.startsWith(' ') ? text.slice(1) : text
   }
 
-  const decide = (level: number): Pick<StepResult, 'token' | 'finished'> => {
-    if (!logits) return { token: null, finished: null }
-    const { tokenId, logprob, top } = sample(logits, answer)
-    const isEnd = manifest.eos_token_ids.includes(tokenId)
-    if (!isEnd) {
-      answer.push(tokenId)
-      levels[level] = (levels[level] ?? 0) + 1
-    }
-    const { text, stopped } = isEnd ? { text: '', stopped: false } : stops.push(decode(tokenId))
-    const finished = isEnd || stopped ? 'stop' : answer.length >= limit ? 'length' : null
-    const rest = finished && !stopped ? stops.flush() : ''
-    if (isEnd && rest === '') return { token: null, finished }
-    const topLogprobs = top?.map((t) => ({ ...t, token: tokenizer.token(t.tokenId) })) ?? null
-    const token = {
-      id: request.id,
-      tokenId,
-      token: tokenizer.token(tokenId),
-      text: trim(text + rest),
-      level,
-      logprob,
-      topLogprobs,
-    }
-    return { token, finished }
-  }
-
   return {
     request,
     promptIds,
-    start: (fresh) => {
-      sequence = fresh
-    },
-    step(order) {
-      const contextTokens = sequence.length
-      if (contextTokens < promptIds.length) {
-        // The prompt always runs at the full level, so that the cache is exact whatever level decodes (DESIGN §6).
-        const ids = promptIds.slice(contextTokens, contextTokens + (order.prefillChunk ?? defaultPrefillChunk))
-        const run = sequence.run(ids, full, ids.length - 1)
-        const last = contextTokens + ids.length === promptIds.length
-        logits = last ? run : undefined
-        const outcome = !last
-          ? { token: null, finished: null }
-          : limit === 0
-            ? { token: null, finished: 'length' as const }
-            : decide(full)
-        return { phase: 'prefill', level: full, tokens: ids.length, contextTokens, ...outcome }
+    answer,
+    limit,
+    lowestLevel: lowestLevel(request, manifest),
+    decide(logits, level, degraded) {
+      const { tokenId, logprob, top } = sample(logits)
+      const isEnd = manifest.eos_token_ids.includes(tokenId)
+      degradedAny ||= degraded
+      if (!isEnd) {
+        answer.push(tokenId)
+        levels[level] = (levels[level] ?? 0) + 1
       }
-      const choice = chooseLevel(request, manifest, order)
-      degraded ||= choice.degraded
-      logits = sequence.run([answer[answer.length - 1]], choice.level, 0)
-      return { phase: 'decode', level: choice.level, tokens: 1, contextTokens, ...decide(choice.level) }
+      const { text, stopped } = isEnd ? { text: '', stopped: false } : stops.push(decode(tokenId))
+      const finished = isEnd || stopped ? 'stop' : answer.length >= limit ? 'length' : null
+      const rest = finished && !stopped ? stops.flush() : ''
+      if (isEnd && rest === '') return { tokenId, token: null, finished }
+      const token = {
+        id: request.id,
+        tokenId,
+        token: tokenizer.token(tokenId),
+        text: trim(text + rest),
+        level,
+        logprob,
+        topLogprobs: top?.map((t) => ({ ...t, token: tokenizer.token(t.tokenId) })) ?? null,
+      }
+      return { tokenId, token, finished }
     },
     summary: (finishReason) => ({
       id: request.id,
       finishReason,
       promptTokens: promptIds.length,
-      cachedTokens: 0,
       completionTokens: answer.length,
       promptIds,
       levels,
-      degraded,
+      degraded: degradedAny,
     }),
+  }
+}
+
+function check({ level, sampling }: GenerateRequest, promptIds: readonly number[], model: Model): void {
+  const full = model.levels - 1
+  if (level !== null && !(Number.isInteger(level) && level >= 0 && level <= full)) {
+    throw new DeapdError('level_unknown', { level, highest: full })
+  }
+  const vocabulary = model.manifest.shape.vocab_size
+  const named = [...promptIds, ...sampling.logitBias.map(([tokenId]) => tokenId)]
+  const unknown = named.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabulary))
+  if (unknown !== undefined)
+    throw new DeapdError('bad_request', { detail: `token id ${unknown} is not in the vocabulary` })
+  if (promptIds.length >= model.contextTokens) {
+    throw new DeapdError('context_length_exceeded', {
+      promptTokens: promptIds.length,
+      contextTokens: model.contextTokens,
+    })
   }
 }
 

@@ -22,6 +22,8 @@ export interface KvCache {
   view(from: number, count: number): readonly CacheView[]
   /** Writes made-up values to the positions [from, to) of a slot; on a device, what is there stays. */
   fill(slot: number, from: number, to: number): void
+  /** Copies the first `tokens` positions of one slot over those of another; null where the memory is out of our reach. */
+  readonly copy: ((from: number, to: number, tokens: number) => void) | null
   close(): void
 }
 
@@ -48,6 +50,15 @@ export function createKvCache(session: Session, { shape }: Manifest, slots: numb
         )
   const create = (from: number, count: number): readonly CacheView[] =>
     parts.map((part, index) => ({ ...part, tensor: tensor(index, from, count) }))
+  const copy = (from: number, to: number, tokens: number): void => {
+    const headSize = contextTokens * shape.cache_head_size
+    for (const buffer of buffers) {
+      for (let head = 0; head < shape.kv_heads; head++) {
+        const start = from * slotSize + head * headSize
+        buffer.copyWithin(to * slotSize + head * headSize, start, start + tokens * shape.cache_head_size)
+      }
+    }
+  }
   return {
     slots,
     widest: deviceTensor ? 1 : slots,
@@ -67,6 +78,7 @@ export function createKvCache(session: Session, { shape }: Manifest, slots: numb
         }
       }
     },
+    copy: deviceTensor ? null : copy,
     close() {
       for (const { tensor } of [...views.values()].flat()) session.releaseTensor(tensor)
       views.clear()

@@ -22,6 +22,8 @@ export interface Sequence {
   truncate(length: number): void
   /** Makes up `count` more positions, for timing with a full cache: they are read like any others and mean nothing. */
   fill(count: number): void
+  /** Takes over the first `tokens` positions of another sequence and forgets its own. */
+  copyFrom(source: Sequence, tokens: number): void
   /** Gives the slot back. */
   close(): void
 }
@@ -35,6 +37,8 @@ export interface Model {
   readonly contextTokens: number
   /** Sequences that can be open at the same time. */
   readonly slots: number
+  /** Whether `copyFrom` works: not with a cache in a device's own memory. */
+  readonly copiesCache: boolean
   /** Bytes of KV cache one sequence takes when it is full. */
   readonly kvBytes: number
   /** A sequence in the lowest free slot; throws `engine_failed` when all are taken. */
@@ -151,6 +155,11 @@ export function openModel(
         cache.fill(slot, lengths[slot], lengths[slot] + count)
         lengths[slot] += count
       },
+      copyFrom(source, tokens) {
+        if (!cache.copy) throw new DeapdError('engine_failed', { detail: `the cache of ${provider} cannot be copied` })
+        cache.copy(source.slot, slot, tokens)
+        lengths[slot] = tokens
+      },
       close: () => {
         taken.delete(slot)
       },
@@ -164,6 +173,7 @@ export function openModel(
       proveProvider(provider, session, newSequence, levels.length - 1) + (refused ? `; not cuda: ${refused}` : ''),
     contextTokens,
     slots,
+    copiesCache: cache.copy !== null,
     kvBytes: cache.bytesPerSlot,
     newSequence,
     decodeBatch(sequences, ids, level) {

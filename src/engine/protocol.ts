@@ -24,12 +24,18 @@ export interface Sampling {
   readonly presencePenalty: number
   readonly frequencyPenalty: number
   readonly repeatPenalty: number
+  /** Tokens of prompt and answer that the repeat penalty looks back on; 0 is none, -1 all. */
+  readonly repeatLastN: number
+  /** Added to the logits of these token ids. */
+  readonly logitBias: readonly (readonly [tokenId: number, bias: number])[]
   /** Alternatives to report per token; null for none. */
   readonly topLogprobs: number | null
 }
 
 export interface GenerateRequest {
   readonly id: string
+  /** Who asks, as far as anyone knows: waiting requests are taken from each client in turn. */
+  readonly client?: string
   /** A conversation for the chat template, a raw prompt, or token ids as they are. */
   readonly input:
     | { readonly messages: readonly ChatMessage[] }
@@ -41,6 +47,9 @@ export interface GenerateRequest {
   readonly level: number | null
   readonly maxJoules: number | null
 }
+
+/** Whether answers are drafted ahead and verified: only while it pays, never, or (for tests) whenever there is a draft. */
+export type DraftMode = 'auto' | 'off' | 'always'
 
 /** The governor's word to the engine. */
 export interface Order {
@@ -67,6 +76,7 @@ export type ToEngine =
       readonly provider: ProviderSetting
       readonly maxSequences: number
       readonly maxQueued: number
+      readonly drafts: DraftMode
     }
   | { readonly type: 'generate'; readonly request: GenerateRequest }
   | { readonly type: 'cancel'; readonly id: string }
@@ -77,11 +87,15 @@ export type ToEngine =
   | ({ readonly type: 'bench'; readonly id: string } & BenchOptions)
   | { readonly type: 'shutdown' }
 
-/** Seconds the as-if model takes: per decode step and level at an empty context, per context token, per prefill token. */
+/** What the as-if model takes on the simulated board at its present clock: after the host's part a run lasts as long as the slower of memory and arithmetic. */
 export interface Pace {
-  readonly decodeSeconds: readonly number[]
-  readonly decodeSecondsPerContextToken: number
-  readonly prefillSecondsPerToken: number
+  /** Launching a run and sampling: the GPU waits meanwhile. */
+  readonly hostSeconds: number
+  /** Reading the weights once, by level, and the keys and values of one token. */
+  readonly weightSeconds: readonly number[]
+  readonly kvSecondsPerToken: number
+  /** The arithmetic of one token, by level. */
+  readonly arithmeticSecondsPerToken: readonly number[]
 }
 
 export interface TokenEvent {
@@ -175,7 +189,6 @@ export type FromEngine =
       readonly kvBytes: number
       readonly weightBytes: number
     }
-  | { readonly type: 'queued'; readonly id: string; readonly waiting: number }
   | { readonly type: 'started'; readonly id: string; readonly promptTokens: number }
   | ({ readonly type: 'token' } & TokenEvent)
   | ({ readonly type: 'step' } & StepEvent)

@@ -1,6 +1,8 @@
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus'
+import { createPenalties } from './penalties.ts'
 import type { Sampling } from './protocol.ts'
+import { above, argmax, type Candidate, largest } from './select.ts'
 
 export interface Choice {
   readonly tokenId: number
@@ -9,77 +11,90 @@ export interface Choice {
   readonly top: readonly { readonly tokenId: number; readonly logprob: number }[] | null
 }
 
-/** Picks the next token from the logits; `recent` are the tokens it may be penalised for. */
-export type Sampler = (logits: Float32Array, recent: readonly number[]) => Choice
+/** Picks the next token of one answer from the model's logits, which it leaves as they are. */
+export type Sampler = (logits: Float32Array) => Choice
 
-interface Candidate {
-  readonly tokenId: number
-  readonly logit: number
-}
-
-/** A sampler with its own random stream: the same seed and logits give the same tokens. Temperature 0 is greedy. */
-export function createSampler(options: Sampling): Sampler {
+/**
+ * A sampler with its own random stream: the same seed, prompt and logits give the same tokens, one draw for each, whoever
+ * else is being answered. Temperature 0 is greedy.
+ */
+export function createSampler(options: Sampling, prompt: readonly number[] = []): Sampler {
   const random = xoroshiro128plus(options.seed ?? Math.floor(Math.random() * 2 ** 32))
-  return (logits, recent) => {
-    const report = options.topLogprobs === null ? undefined : logprobs(logits)
-    const penalised = penalise(logits, recent, options)
-    const tokenId =
-      options.temperature === 0 ? argmax(penalised) : draw(penalised, options, () => uniformFloat64(random))
-    if (!report) return { tokenId, logprob: null, top: null }
-    const top = [...report.keys()]
-      .sort((a, b) => report[b] - report[a])
-      .slice(0, options.topLogprobs ?? 0)
-      .map((id) => ({ tokenId: id, logprob: report[id] }))
-    return { tokenId, logprob: report[tokenId], top }
+  const penalties = createPenalties(options, prompt)
+  const uniform = (): number => uniformFloat64(random)
+  return (logits) => {
+    const adjusted = penalties.apply(logits)
+    const tokenId = options.temperature === 0 ? argmax(adjusted) : draw(adjusted, options, uniform)
+    penalties.add(tokenId)
+    if (options.topLogprobs === null) return { tokenId, logprob: null, top: null }
+    const total = logSum(logits)
+    const top = largest(logits, options.topLogprobs).map(({ tokenId, weight }) => ({
+      tokenId,
+      logprob: weight - total,
+    }))
+    return { tokenId, logprob: logits[tokenId] - total, top }
   }
 }
 
-export function argmax(values: Float32Array): number {
-  let best = 0
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i
-  return best
-}
-
-/** Log-softmax. */
-export function logprobs(logits: Float32Array): Float64Array {
-  const largest = logits[argmax(logits)]
+/** Logarithm of the sum of the exponentials: subtracted from a logit it gives the logarithm of the probability. */
+export function logSum(logits: Float32Array): number {
+  const most = logits[argmax(logits)]
   let sum = 0
-  for (const logit of logits) sum += Math.exp(logit - largest)
-  const logSum = largest + Math.log(sum)
-  return Float64Array.from(logits, (logit) => logit - logSum)
+  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - most)
+  return most + Math.log(sum)
 }
 
-/** OpenAI's presence and frequency penalties subtract; Ollama's repeat penalty divides. */
-function penalise(logits: Float32Array, recent: readonly number[], options: Sampling): Float32Array {
-  const { presencePenalty, frequencyPenalty, repeatPenalty } = options
-  if (recent.length === 0 || (presencePenalty === 0 && frequencyPenalty === 0 && repeatPenalty === 1)) return logits
-  const counts = new Map<number, number>()
-  for (const id of recent) counts.set(id, (counts.get(id) ?? 0) + 1)
-  const out = logits.slice()
-  for (const [id, count] of counts) {
-    const repeated = out[id] > 0 ? out[id] / repeatPenalty : out[id] * repeatPenalty
-    out[id] = repeated - presencePenalty - frequencyPenalty * count
-  }
-  return out
-}
-
-function draw(logits: Float32Array, { temperature, topK, topP, minP }: Sampling, uniform: () => number): number {
-  const sorted = Array.from(logits, (logit, tokenId): Candidate => ({ tokenId, logit })).sort(
-    (a, b) => b.logit - a.logit,
-  )
-  const kept = topK > 0 ? sorted.slice(0, topK) : sorted
-  const weights = kept.map(({ logit }) => Math.exp((logit - kept[0].logit) / temperature))
-  const total = weights.reduce((a, b) => a + b, 0)
+/** Draws from softmax(logits / temperature), cut to the top k, then the top p of those, then at least min p of the first. */
+function draw(logits: Float32Array, options: Sampling, uniform: () => number): number {
+  const { temperature, topK, topP, minP } = options
+  const most = logits[argmax(logits)]
+  const weigh = (logit: number): number => Math.exp((logit - most) / temperature)
+  if (topK === 0 && topP >= 1 && minP <= 0) return walk(logits, most, temperature, uniform())
+  const kept = candidates(logits, most, options).map(({ tokenId, weight }) => ({ tokenId, weight: weigh(weight) }))
+  // What the top p is a part of: the candidates that top k left, or everything.
+  const whole = topK > 0 ? sumOf(kept) : topP < 1 ? sumAll(logits, most, temperature) : 0
   // The most likely candidate is never cut, so there is always one to draw.
   let count = 0
-  for (let mass = 0; count < weights.length; count++) {
-    if (count > 0 && (mass >= topP * total || weights[count] < minP * weights[0])) break
-    mass += weights[count]
+  for (let mass = 0; count < kept.length; count++) {
+    if (count > 0 && ((topP < 1 && mass >= topP * whole) || kept[count].weight < minP)) break
+    mass += kept[count].weight
   }
-  let target = uniform() * weights.slice(0, count).reduce((a, b) => a + b, 0)
-  for (let i = 0; i < count; i++) {
-    target -= weights[i]
-    if (target < 0) return kept[i].tokenId
+  const nucleus = kept.slice(0, count)
+  let target = uniform() * sumOf(nucleus)
+  for (const { tokenId, weight } of nucleus) {
+    target -= weight
+    if (target < 0) return tokenId
   }
-  return kept[count - 1].tokenId
+  return nucleus[count - 1].tokenId
 }
+
+/** Every token that the cuts can leave, most likely first, found without sorting the vocabulary. */
+function candidates(logits: Float32Array, most: number, { temperature, topK, topP, minP }: Sampling) {
+  if (topK > 0) return largest(logits, topK)
+  if (minP > 0) return above(logits, most + temperature * Math.log(minP))
+  // The top p: unlikely tokens are looked at only when the likely ones do not hold enough.
+  const wanted = topP * sumAll(logits, most, temperature)
+  for (let depth = 6; ; depth *= 2) {
+    const found = above(logits, most - depth * temperature)
+    const mass = found.reduce((sum, { weight }) => sum + Math.exp((weight - most) / temperature), 0)
+    if (mass >= wanted || found.length === logits.length) return found
+  }
+}
+
+/** One of all tokens: sums once, then walks to the one in which the draw lies. */
+function walk(logits: Float32Array, most: number, temperature: number, uniform: number): number {
+  let target = uniform * sumAll(logits, most, temperature)
+  for (let i = 0; i < logits.length; i++) {
+    target -= Math.exp((logits[i] - most) / temperature)
+    if (target < 0) return i
+  }
+  return argmax(logits)
+}
+
+function sumAll(logits: Float32Array, most: number, temperature: number): number {
+  let sum = 0
+  for (let i = 0; i < logits.length; i++) sum += Math.exp((logits[i] - most) / temperature)
+  return sum
+}
+
+const sumOf = (kept: readonly Candidate[]): number => kept.reduce((sum, { weight }) => sum + weight, 0)

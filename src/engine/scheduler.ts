@@ -1,8 +1,12 @@
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import { DeapdError, detailOf } from '../errors.ts'
-import { createGeneration, type Generation, type Loaded, type StepResult } from './generation.ts'
-import type { Sequence } from './model.ts'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { DeapdError } from '../errors.ts'
+import { createDrafter } from './drafts/drafter.ts'
+import { failure } from './failure.ts'
+import { createGeneration, type Generation, type Loaded } from './generation.ts'
+import { chooseLevel } from './levels.ts'
 import {
+  type DraftMode,
+  defaultPrefillChunk,
   type FinishReason,
   type FromEngine,
   type GenerateRequest,
@@ -10,12 +14,18 @@ import {
   type Order,
   type Pace,
 } from './protocol.ts'
+import { createBoardClock } from './scheduling/pace.ts'
+import { type Plan, plan } from './scheduling/plan.ts'
+import { createFairQueue } from './scheduling/queue.ts'
+import { type Job, type Part, runAlone, runPrompt, runTogether } from './scheduling/runs.ts'
+import { assign, forget, occupy, type Slot } from './scheduling/slots.ts'
 
 export interface SchedulerOptions {
   /** Answers made at the same time; each has its own cache. */
   readonly maxSequences: number
   /** Requests that may wait. */
   readonly maxQueued: number
+  readonly drafts: DraftMode
   readonly send: (message: FromEngine) => void
 }
 
@@ -27,121 +37,165 @@ export interface Scheduler {
   setPace(pace: Pace | null): void
 }
 
-interface Active {
-  readonly generation: Generation
-  readonly sequence: Sequence
-  readonly startedAtMs: number
+interface Active extends Job {
+  readonly arrival: number
   readonly queueSeconds: number
+  readonly cachedTokens: number
+  lastRun: number
   prefillSeconds: number
   decodeSeconds: number
 }
 
 interface Waiting {
+  readonly client: string | undefined
   readonly generation: Generation
   readonly sinceMs: number
 }
 
 /**
- * Serves requests in order of arrival, up to `maxSequences` at a time in turns of one step each. Between two steps it
- * yields, so that a cancel or a change of level is seen within one token or one chunk of a prompt.
+ * Answers up to `maxSequences` requests at once and queues the others. One run of the graph at a time: `plan` says which,
+ * `runs` does it, the board clock waits for it; between two runs messages come in, so that a cancel or a change of level is
+ * seen within one token or one piece of a prompt.
  */
 export function createScheduler(loaded: Loaded, options: SchedulerOptions): Scheduler {
+  const { model } = loaded
   const { send } = options
-  const waiting: Waiting[] = []
+  const full = model.levels - 1
+  const waiting = createFairQueue<Waiting>(options.maxQueued)
   const active: Active[] = []
-  const spare: Sequence[] = []
-  const full = loaded.model.levels - 1
+  const slots: Slot[] = []
+  const clock = createBoardClock()
+  const drafter = createDrafter(options.drafts, model.manifest.shape.vocab_size)
   let order: Order = { capLevel: full, ecoLevel: full, duty: 1 }
-  let pace: Pace | null = null
   let running = false
-  /** When the simulated board is done with all steps given to it so far. */
-  let boardFreeAtMs = 0
+  let runs = 0
+  let lastPrefill = 0
+  let arrivals = 0
 
-  /** A cache that does not fit into memory is the end of this request, not of the others. */
-  const newSequence = (id: string): Sequence | undefined => {
-    try {
-      return loaded.model.newSequence()
-    } catch (error) {
-      send(failure(id, error))
-      return undefined
-    }
+  const done = (
+    generation: Generation,
+    reason: FinishReason,
+    times: Pick<Active, 'queueSeconds' | 'cachedTokens' | 'prefillSeconds' | 'decodeSeconds'>,
+  ): void => {
+    const { queueSeconds, cachedTokens, prefillSeconds, decodeSeconds } = times
+    send({ type: 'done', ...generation.summary(reason), cachedTokens, queueSeconds, prefillSeconds, decodeSeconds })
+  }
+
+  const leave = (job: Active): void => {
+    active.splice(active.indexOf(job), 1)
+    job.slot.busy = false
   }
 
   const admit = (): void => {
-    while (active.length < Math.min(options.maxSequences, order.concurrency ?? options.maxSequences)) {
+    const places = Math.min(options.maxSequences, order.concurrency ?? options.maxSequences)
+    while (active.length < places) {
       const next = waiting.shift()
       if (!next) return
-      const sequence = spare.pop() ?? newSequence(next.generation.request.id)
-      if (!sequence) continue
-      sequence.truncate(0)
-      next.generation.start(sequence)
-      const now = monotonicMs()
-      active.push({
-        generation: next.generation,
-        sequence,
-        startedAtMs: now,
-        queueSeconds: (now - next.sinceMs) / 1000,
-        prefillSeconds: 0,
-        decodeSeconds: 0,
-      })
-      send({ type: 'started', id: next.generation.request.id, promptTokens: next.generation.promptIds.length })
+      start(next)
     }
   }
 
-  const finish = (job: Active, reason: FinishReason): void => {
-    active.splice(active.indexOf(job), 1)
-    spare.push(job.sequence)
-    const { queueSeconds, prefillSeconds, decodeSeconds } = job
-    send({ type: 'done', ...job.generation.summary(reason), queueSeconds, prefillSeconds, decodeSeconds })
+  const start = ({ generation, sinceMs }: Waiting): void => {
+    const { request, promptIds } = generation
+    try {
+      // Slots come into being as they are needed, and stay: what was said in them may be said again.
+      if (slots.every(({ busy }) => busy)) {
+        slots.push({ sequence: model.newSequence(), ids: [], levels: [], busy: false, usedAt: 0 })
+      }
+      const assignment = assign(slots, promptIds, generation.lowestLevel, model.copiesCache)
+      if (!assignment) throw new Error('no free slot')
+      occupy(assignment, ++arrivals)
+      active.push({
+        generation,
+        slot: assignment.slot,
+        proposer: drafter.proposer(promptIds),
+        arrival: arrivals,
+        queueSeconds: (monotonicMs() - sinceMs) / 1000,
+        cachedTokens: assignment.tokens,
+        lastRun: runs,
+        prefillSeconds: 0,
+        decodeSeconds: 0,
+      })
+      send({ type: 'started', id: request.id, promptTokens: promptIds.length })
+    } catch (error) {
+      // A cache that does not fit into memory is the end of this request, not of the others.
+      send(failure(request.id, error))
+    }
   }
 
-  /** Announces a step as soon as it is computed and then waits until the simulated board would be done with it. */
-  const account = async (job: Active, step: StepResult, computedFromMs: number): Promise<void> => {
-    const now = monotonicMs()
-    const computed = (now - computedFromMs) / 1000
-    const seconds = pace ? Math.max(computed, paceSeconds(pace, step)) : computed
-    // A timer that fires late must not slow the board down: the next step begins where the last one ended.
-    const startedAtMs =
-      pace && computedFromMs - boardFreeAtMs < 20 ? Math.max(boardFreeAtMs, computedFromMs - 20) : computedFromMs
-    boardFreeAtMs = startedAtMs + seconds * 1000
-    const { phase, level, tokens, contextTokens } = step
-    send({
-      type: 'step',
-      phase,
-      level,
-      startedAtMs,
-      seconds,
-      parts: [{ requestId: job.generation.request.id, tokens, contextTokens, emitted: step.token ? 1 : 0 }],
+  /** What `plan` needs to know; levels are looked up anew before every run. */
+  const candidates = () =>
+    active.map((job) => {
+      const { request, promptIds } = job.generation
+      const phase = job.slot.ids.length < promptIds.length ? ('prefill' as const) : ('decode' as const)
+      const { level, degraded } = chooseLevel(request, model.manifest, order)
+      const { lastRun, arrival } = job
+      return { job, phase, level, degraded, pinned: request.level !== null, lastRun, arrival }
     })
-    if (phase === 'prefill') job.prefillSeconds += seconds
-    else job.decodeSeconds += seconds
-    // Below the lowest clock only pauses save watts; they count as time the board is taken.
-    boardFreeAtMs += seconds * 1000 * (1 / order.duty - 1)
-    const wait = boardFreeAtMs - now
-    if (wait >= 1) await sleep(wait)
-    else await nextTurn()
+  type Next = Plan<ReturnType<typeof candidates>[number]>
+
+  const execute = (next: Next): { level: number; parts: readonly Part<Active>[] } => {
+    if (next.phase === 'prefill') {
+      lastPrefill = runs
+      return { level: full, parts: [runPrompt(next.job.job, full, order.prefillChunk ?? defaultPrefillChunk)] }
+    }
+    const { level, jobs } = next
+    if (jobs.length === 1) {
+      const [{ job, degraded }] = jobs
+      return { level, parts: [runAlone(model, drafter, job, level, degraded)] }
+    }
+    const degraded = new Set(jobs.filter((one) => one.degraded).map(({ job }) => job))
+    const together = jobs.map(({ job }) => job)
+    return { level, parts: runTogether(model, together, level, (job) => degraded.has(job)) }
   }
 
-  const runOne = async (job: Active): Promise<void> => {
-    const from = monotonicMs()
-    const step = job.generation.step(order)
-    await account(job, step, from)
-    // Cancelled while the board was still busy with it: the slot is already free.
-    if (!active.includes(job)) return
-    if (step.token) send({ type: 'token', ...step.token })
-    if (step.finished) finish(job, step.finished)
+  const step = async (next: Next): Promise<void> => {
+    runs++
+    const fromMs = monotonicMs()
+    const { level, parts } = execute(next)
+    const { phase } = next
+    const { startedAtMs, seconds } = clock.book({ phase, level, parts }, fromMs, order.duty)
+    if (phase === 'decode' && parts.length === 1) drafter.cost(level, parts[0].tokens, seconds)
+    // Announced as soon as it is computed: the simulated board draws its power while we wait for it.
+    const shares = parts.map(({ job, tokens, contextTokens, decisions }) => ({
+      requestId: job.generation.request.id,
+      tokens,
+      contextTokens,
+      emitted: decisions.filter(({ token }) => token !== null).length,
+    }))
+    send({ type: 'step', phase, level, startedAtMs, seconds, parts: shares })
+    const busy = clock.busy()
+    if (busy) await busy
+    for (const { job, decisions } of parts) {
+      job.lastRun = runs
+      if (phase === 'prefill') job.prefillSeconds += seconds
+      else job.decodeSeconds += seconds
+      // Cancelled while the board was still busy with it: the slot is already free.
+      if (!active.includes(job)) continue
+      for (const { token } of decisions) if (token) send({ type: 'token', ...token })
+      const asked = job.slot.ids.length >= job.generation.promptIds.length
+      const finished = decisions.at(-1)?.finished ?? (asked && job.generation.limit === 0 ? 'length' : null)
+      if (!finished) continue
+      leave(job)
+      done(job.generation, finished, job)
+    }
   }
 
   const run = async (): Promise<void> => {
     running = true
-    for (admit(); active.length > 0; admit()) {
-      for (const job of [...active]) {
-        if (!active.includes(job)) continue
-        try {
-          await runOne(job)
-        } catch (error) {
-          if (active.includes(job)) active.splice(active.indexOf(job), 1)
-          job.sequence.close()
+    for (;;) {
+      // Cancels, orders and requests that have come in meanwhile.
+      await nextTurn()
+      admit()
+      const next = plan(candidates(), lastPrefill)
+      if (!next) break
+      try {
+        await step(next)
+      } catch (error) {
+        const hurt = next.phase === 'prefill' ? [next.job.job] : next.jobs.map(({ job }) => job)
+        for (const job of hurt.filter((one) => active.includes(one))) {
+          leave(job)
+          forget(job.slot, 0)
           send(failure(job.generation.request.id, error))
         }
       }
@@ -152,42 +206,33 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
   return {
     submit(request) {
       try {
-        if (waiting.length >= options.maxQueued) throw new DeapdError('queue_full', { waiting: waiting.length })
         const generation = createGeneration(loaded, request)
-        waiting.push({ generation, sinceMs: monotonicMs() })
-        send({ type: 'queued', id: request.id, waiting: waiting.length })
+        waiting.push({ client: request.client, generation, sinceMs: monotonicMs() })
+        admit()
+        const refused = waiting.overflow()
+        if (refused) {
+          const error = new DeapdError('queue_full', { waiting: waiting.length })
+          send(failure(refused.generation.request.id, error))
+        }
         if (!running) void run()
       } catch (error) {
         send(failure(request.id, error))
       }
     },
     cancel(id) {
-      const at = waiting.findIndex(({ generation }) => generation.request.id === id)
-      if (at >= 0) {
-        const [{ generation, sinceMs }] = waiting.splice(at, 1)
-        const queueSeconds = (monotonicMs() - sinceMs) / 1000
-        send({ type: 'done', ...generation.summary('cancelled'), queueSeconds, prefillSeconds: 0, decodeSeconds: 0 })
+      const gone = waiting.remove(({ generation }) => generation.request.id === id)
+      if (gone) {
+        const queueSeconds = (monotonicMs() - gone.sinceMs) / 1000
+        done(gone.generation, 'cancelled', { queueSeconds, cachedTokens: 0, prefillSeconds: 0, decodeSeconds: 0 })
       }
       const job = active.find(({ generation }) => generation.request.id === id)
-      if (job) finish(job, 'cancelled')
+      if (!job) return
+      leave(job)
+      done(job.generation, 'cancelled', job)
     },
     setOrder: (next) => {
       order = next
     },
-    setPace: (next) => {
-      pace = next
-    },
+    setPace: clock.setPace,
   }
-}
-
-function paceSeconds(pace: Pace, { phase, level, tokens, contextTokens }: StepResult): number {
-  const once = (pace.decodeSeconds[level] ?? 0) + contextTokens * pace.decodeSecondsPerContextToken
-  // However short, a piece of prompt reads all weights once.
-  return phase === 'prefill' ? Math.max(once, tokens * pace.prefillSecondsPerToken) : once
-}
-
-/** An error as a message: from the table when it is ours, `engine_failed` otherwise. */
-export function failure(id: string | null, error: unknown): FromEngine {
-  if (error instanceof DeapdError) return { type: 'failed', id, code: error.code, params: error.params }
-  return { type: 'failed', id, code: 'engine_failed', params: { detail: detailOf(error) } }
 }

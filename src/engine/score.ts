@@ -1,6 +1,6 @@
 import { DeapdError } from '../errors.ts'
 import type { Loaded } from './generation.ts'
-import { logprobs } from './sampler.ts'
+import { logSum } from './sampler.ts'
 
 /** Positions scored per run: bounds the memory that the logits of a long text take. */
 const chunk = 64
@@ -28,7 +28,8 @@ export function scoreText(
       const part = ids.slice(from, Math.min(from + chunk, ids.length - 1))
       const logits = sequence.run(part, level, 0)
       for (const i of part.keys()) {
-        nll -= logprobs(logits.subarray(i * vocabulary, (i + 1) * vocabulary))[ids[from + i + 1]]
+        const row = logits.subarray(i * vocabulary, (i + 1) * vocabulary)
+        nll += logSum(row) - row[ids[from + i + 1]]
       }
     }
   } finally {

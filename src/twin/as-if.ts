@@ -36,14 +36,14 @@ export function asIfCost(name: string, shares: readonly number[]): ModelCost | u
   }
 }
 
-/** Seconds of the engine protocol's pace: what the steps of this model take on this board at these clocks. */
+/** The engine protocol's pace: what runs of this model take on this board at these clocks. Memory time is linear in bytes. */
 export function paceOf(model: PowerModel, cost: ModelCost, gpuHz: number, cpuHz = model.cpu.maxHz) {
   const full = cost.weightBytes[cost.weightBytes.length - 1]
   const seconds = (bytes: number, flops: number): number => gpuSeconds(model, gpuHz, { phase: 'decode', bytes, flops })
-  const host = hostSeconds(model, cpuHz)
   return {
-    decodeSeconds: cost.weightBytes.map((bytes) => host + seconds(bytes, (cost.flopsPerToken * bytes) / full)),
-    decodeSecondsPerContextToken: seconds(cost.kvBytesPerContextToken, 0),
-    prefillSecondsPerToken: seconds(0, cost.flopsPerToken),
+    hostSeconds: hostSeconds(model, cpuHz),
+    weightSeconds: cost.weightBytes.map((bytes) => seconds(bytes, 0)),
+    kvSecondsPerToken: seconds(cost.kvBytesPerContextToken, 0),
+    arithmeticSecondsPerToken: cost.weightBytes.map((bytes) => seconds(0, (cost.flopsPerToken * bytes) / full)),
   }
 }

@@ -5,6 +5,7 @@ import Type, { type Static } from 'typebox'
 import type { GenerateRequest } from '../../engine/protocol.ts'
 import { collect } from '../answers.ts'
 import { isFilled, Maybe, refuse } from '../body.ts'
+import { clientKey } from '../client-key.ts'
 import { energyWish } from '../energy.ts'
 import { toConversation, WireMessage } from '../messages.ts'
 import { checkModel } from '../model-name.ts'
@@ -76,6 +77,7 @@ async function run(
   const { body } = request
   const job: GenerateRequest = {
     id: `ollama-${randomUUID()}`,
+    client: clientKey(request),
     input,
     sampling: fromOllama(body.options),
     ...energyWish(body.energy, scope.deps.model),

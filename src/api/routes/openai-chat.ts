@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { GenerateRequest } from '../../engine/protocol.ts'
 import { DeapdError } from '../../errors.ts'
 import { collect } from '../answers.ts'
-import { isFilled, Maybe, refuse } from '../body.ts'
+import { Maybe, refuse } from '../body.ts'
+import { clientKey } from '../client-key.ts'
 import { EnergyField, energyWish, usageOf } from '../energy.ts'
 import { chatLogprobs } from '../logprobs.ts'
 import { toConversation, WireMessage } from '../messages.ts'
@@ -37,7 +38,6 @@ const refusals = [
     detail: 'Output other than text',
     asks: (value: unknown) => !Array.isArray(value) || value.some((kind) => kind !== 'text'),
   },
-  { param: 'logit_bias', detail: 'A logit bias', asks: isFilled },
   {
     param: 'response_format',
     detail: 'Output bound to JSON or a schema (response_format)',
@@ -61,19 +61,20 @@ export function openaiChat(scope: Scope): FastifyPluginAsyncTypebox {
       const { body } = request
       refuse(body, refusals)
       checkModel(body.model, scope.deps.model)
-      const job = toRequest(body, scope)
+      const job = toRequest(request, body, scope)
       if (!body.stream) return whole(scope, job, body, reply)
       return streamAnswer(scope, job, request, reply, dialect(scope, job, body))
     })
   }
 }
 
-function toRequest(body: Body, { deps }: Scope): GenerateRequest {
+function toRequest(request: FastifyRequest, body: Body, { deps }: Scope): GenerateRequest {
   if (typeof body.top_logprobs === 'number' && !body.logprobs) {
     throw new DeapdError('bad_request', { detail: 'top_logprobs needs logprobs: true', param: 'top_logprobs' })
   }
   return {
     id: `chatcmpl-${randomUUID()}`,
+    client: clientKey(request),
     input: { messages: toConversation(body.messages) },
     sampling: fromOpenai(body, body.logprobs ? (body.top_logprobs ?? 0) : null),
     ...energyWish(body.energy, deps.model),

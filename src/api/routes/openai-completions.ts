@@ -5,6 +5,7 @@ import type { GenerateRequest } from '../../engine/protocol.ts'
 import { DeapdError } from '../../errors.ts'
 import { collect } from '../answers.ts'
 import { isFilled, Maybe, refuse } from '../body.ts'
+import { clientKey } from '../client-key.ts'
 import { EnergyField, energyWish, usageOf } from '../energy.ts'
 import { completionLogprobs } from '../logprobs.ts'
 import { checkModel } from '../model-name.ts'
@@ -37,7 +38,6 @@ const refusals = [
   { param: 'best_of', detail: 'Choosing the best of several (best_of)', asks: (value: unknown) => value !== 1 },
   { param: 'suffix', detail: 'Filling in before a suffix', asks: isFilled },
   { param: 'echo', detail: 'Echoing the prompt', asks: (value: unknown) => value === true },
-  { param: 'logit_bias', detail: 'A logit bias', asks: isFilled },
   {
     param: 'prompt',
     detail: 'More than one prompt in a request',
@@ -53,8 +53,12 @@ export function openaiCompletions(scope: Scope): FastifyPluginAsyncTypebox {
       checkModel(body.model, scope.deps.model)
       const job: GenerateRequest = {
         id: `cmpl-${randomUUID()}`,
+        client: clientKey(request),
         input: toInput(body.prompt),
-        sampling: fromOpenai({ ...body, max_tokens: body.max_tokens ?? defaultMaxTokens }, body.logprobs ?? null),
+        sampling: fromOpenai(
+          { ...body, max_tokens: body.max_tokens ?? body.n_predict ?? defaultMaxTokens },
+          body.logprobs ?? null,
+        ),
         ...energyWish(body.energy, scope.deps.model),
       }
       if (body.stream) return streamAnswer(scope, job, request, reply, dialect(scope, job, body))

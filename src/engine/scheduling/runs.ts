@@ -1,0 +1,115 @@
+import type { Drafter } from '../drafts/drafter.ts'
+import type { Proposer } from '../drafts/propose.ts'
+import type { Decision, Generation } from '../generation.ts'
+import type { Model } from '../model.ts'
+import { append, forget, type Slot } from './slots.ts'
+
+/** An answer under way: what is made, where its cache is, and where its drafts come from. */
+export interface Job {
+  readonly generation: Generation
+  readonly slot: Slot
+  readonly proposer: Proposer | null
+}
+
+/** One answer's part of a run: what went through the graph, and what that decided. */
+export interface Part<J extends Job> {
+  readonly job: J
+  readonly tokens: number
+  /** Tokens in the cache before the run. */
+  readonly contextTokens: number
+  readonly decisions: readonly Decision[]
+}
+
+/** Runs the next piece of a prompt, at the full level so that its rows serve at any. The last piece decides a token. */
+export function runPrompt<J extends Job>(job: J, full: number, chunk: number): Part<J> {
+  const { generation, slot } = job
+  const contextTokens = slot.ids.length
+  const ids = generation.promptIds.slice(contextTokens, contextTokens + chunk)
+  const logits = slot.sequence.run(ids, full, ids.length - 1)
+  append(slot, ids, full)
+  const last = slot.ids.length === generation.promptIds.length
+  const decisions = last && generation.limit > 0 ? [decide(job, logits, full, false)] : []
+  return { job, tokens: ids.length, contextTokens, decisions }
+}
+
+/** Decides one token for each of several answers in one run. */
+export function runTogether<J extends Job>(
+  model: Model,
+  jobs: readonly J[],
+  level: number,
+  degraded: (job: J) => boolean,
+): Part<J>[] {
+  const ids = jobs.map(lastToken)
+  const rows = model.decodeBatch(
+    jobs.map(({ slot }) => slot.sequence),
+    ids,
+    level,
+  )
+  return jobs.map((job, i) => {
+    const contextTokens = job.slot.ids.length
+    append(job.slot, [ids[i]], level)
+    return { job, tokens: 1, contextTokens, decisions: [decide(job, rows[i], level, degraded(job))] }
+  })
+}
+
+/** Decides the next token of one answer, or several at once where a draft of them is worth verifying. */
+export function runAlone<J extends Job>(
+  model: Model,
+  drafter: Drafter,
+  job: J,
+  level: number,
+  degraded: boolean,
+): Part<J> {
+  const { generation, proposer, slot } = job
+  const room = Math.min(generation.limit - generation.answer.length, model.contextTokens - slot.ids.length) - 1
+  const draft = drafter.draft(proposer, room)
+  if (!draft) return runTogether(model, [job], level, () => degraded)[0]
+  const part =
+    draft.verified.length > 0
+      ? runDraft(model, job, draft.verified, level, degraded)
+      : runTogether(model, [job], level, () => degraded)[0]
+  // A draft that was not verified shows how good its source is as well as one that was.
+  drafter.observe(
+    draft.whole,
+    part.decisions.map(({ tokenId }) => tokenId),
+  )
+  return part
+}
+
+/**
+ * Verifies a draft in one run. Each token is taken from its row exactly as it would be without a draft, so nothing about
+ * the answer changes; the rows are right as long as the drafted tokens are, and those after the first wrong one are undone.
+ */
+function runDraft<J extends Job>(
+  model: Model,
+  job: J,
+  draft: readonly number[],
+  level: number,
+  degraded: boolean,
+): Part<J> {
+  const { slot } = job
+  const contextTokens = slot.ids.length
+  const ids = [lastToken(job), ...draft]
+  const logits = slot.sequence.run(ids, level, 0)
+  append(slot, ids, level)
+  const vocabulary = model.manifest.shape.vocab_size
+  const decisions: Decision[] = []
+  for (let row = 0; row < ids.length; row++) {
+    const decision = decide(job, logits.subarray(row * vocabulary, (row + 1) * vocabulary), level, degraded)
+    decisions.push(decision)
+    if (decision.finished || decision.tokenId !== ids[row + 1]) break
+  }
+  forget(slot, contextTokens + decisions.length)
+  return { job, tokens: ids.length, contextTokens, decisions }
+}
+
+function decide({ generation, proposer }: Job, logits: Float32Array, level: number, degraded: boolean): Decision {
+  const decision = generation.decide(logits, level, degraded)
+  proposer?.add(decision.tokenId)
+  return decision
+}
+
+/** The token decided last, which is not in the cache yet. */
+function lastToken({ generation }: Job): number {
+  return generation.answer[generation.answer.length - 1]
+}
