@@ -20,7 +20,11 @@ export const openaiSampling = {
   frequency_penalty: Maybe(Type.Number({ minimum: -2, maximum: 2 })),
   repeat_penalty: Maybe(Type.Number({ exclusiveMinimum: 0 })),
   repeat_last_n: Maybe(Type.Integer({ minimum: -1 })),
-  logit_bias: Maybe(Type.Record(Type.String({ pattern: '^\\d+$' }), Type.Number({ minimum: -100, maximum: 100 }))),
+  logit_bias: Maybe(
+    Type.Record(Type.String({ pattern: '^\\d+$' }), Type.Number({ minimum: -100, maximum: 100 }), {
+      additionalProperties: false,
+    }),
+  ),
 }
 
 const OpenaiSampling = Type.Object(openaiSampling)
