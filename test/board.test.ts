@@ -1,7 +1,7 @@
 import t from 'tap'
 import { boards, findBoard } from '../src/board/boards/index.ts'
 import { detectBoard } from '../src/board/detect.ts'
-import { totalPower } from '../src/board/reading.ts'
+import { totalPower, withRuleFor } from '../src/board/reading.ts'
 import { partShares, relativeVolts, runWork, stepWork, type Work, workSeconds, workWatts } from '../src/board/work.ts'
 
 const decode7b: Work = { phase: 'decode', bytes: 3.4e9, flops: 13.2e9 }
@@ -9,8 +9,8 @@ const prefill7b: Work = { phase: 'prefill', bytes: 3.4e9, flops: 128 * 13.2e9 }
 
 t.test('every row is complete and consistent', async (t) => {
   t.equal(new Set(boards.map((board) => board.id)).size, boards.length, 'ids are unique')
-  const parts = boards.flatMap((board) => board.partNumbers)
-  t.equal(new Set(parts).size, parts.length, 'a part number means one board')
+  const parts = boards.flatMap(({ partNumbers, firmware }) => partNumbers.map((part) => `${part} ${firmware}`))
+  t.equal(new Set(parts).size, parts.length, 'a part number means one board of each firmware')
   for (const board of boards) {
     const labels = board.rails.map((rail) => rail.label)
     t.ok(
@@ -28,6 +28,11 @@ t.test('every row is complete and consistent', async (t) => {
     )
     t.ok(board.budget.minWatts < board.budget.defaultWatts && board.budget.defaultWatts <= board.budget.maxWatts)
     t.ok(board.budget.minWatts > board.model.idleWatts, `${board.id}: the least budget is above idle`)
+    const peak = 2 * board.emc.maxHz * board.emc.busBytes
+    const read = board.model.memoryBytesPerSecond / peak
+    t.ok(read > 0.7 && read < 0.96, `${board.id}: memory gives ${read.toFixed(2)} of its peak`)
+    t.equal(board.model.cpu.maxHz, board.cpu.maxHz, `${board.id}: one highest CPU clock`)
+    t.ok(board.cpu.policies.at(-1) ?? 0 < board.cpu.cores)
     const counted = board.rails.filter((rail) => board.total.rails.includes(rail.label))
     const sum = (part: 'idleWatts' | 'gpuPart' | 'cpuPart' | 'busyPart' | 'dramPart') =>
       counted.reduce((total, rail) => total + rail[part], 0)
@@ -90,15 +95,44 @@ t.test('a total with a missing rail is unknown, and so is zero on every rail', a
   t.match(totalPower(board, { VDD_GPU_SOC: 0, VDD_CPU_CV: 0, VIN_SYS_5V0: 0 }), { totalWatts: null })
 })
 
-t.test('detection by part number', async (t) => {
+t.test('a board with an input sensor falls back to its rails only where there is none', async (t) => {
+  const thor = findBoard('agx-thor')
+  const rails = { VDD_GPU: 1, VDD_CPU_SOC_MSS: 5, VIN_SYS_5V0: 5 }
+  t.match(totalPower(thor, { ...rails, VIN: 17 }), { totalWatts: 17, totalRule: 'VIN' })
+  t.match(totalPower(thor, rails), { totalWatts: 11, totalRule: 'sum3' })
+  t.match(totalPower(withRuleFor(thor, ['VIN', 'VDD_GPU']), rails), {
+    totalWatts: null,
+    totalWattsReason: 'no reading of VIN',
+    totalRule: 'VIN',
+  })
+})
+
+t.test('detection: part number, then firmware by the GPU clock, then the rails', async (t) => {
   for (const board of boards) {
     for (const part of board.partNumbers) {
-      const { board: found, why } = detectBoard(`nvidia,p3737-0000+${part}\0nvidia,${part}\0nvidia,tegra234\0`, 'X\0')
+      const names = `nvidia,p3737-0000+${part}\0nvidia,${part}\0nvidia,${board.chip}\0`
+      const gpuHz = board.gpu.pointsHz
+      const { board: found, certain, why } = detectBoard(names, 'X\0', { rails: [], gpuHz })
       t.equal(found?.id, board.id)
+      t.ok(certain)
       t.match(why, part)
     }
   }
-  t.match(detectBoard('nvidia,p9999-0001\0nvidia,tegra264\0', 'Jetson Next\0'), {
+  const nano = 'nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0'
+  t.equal(detectBoard(nano, 'X').board?.id, 'orin-nano-8gb', 'without a list of clocks the plain firmware')
+  t.match(detectBoard(nano, 'X', { rails: [], gpuHz: [306e6, 1020e6] }), {
+    board: { id: 'orin-nano-8gb-super' },
+    why: /Super firmware by its GPU clock/,
+  })
+  const odd = 'acme,box\0nvidia,tegra234\0'
+  const rails = ['VDD_GPU_SOC', 'VDD_CPU_CV', 'VIN_SYS_5V0', 'VDDQ_VDD2_1V8AO']
+  t.match(detectBoard(odd, 'Box', { rails, gpuHz: [306e6, 930.75e6] }), {
+    board: { id: 'agx-orin-32gb' },
+    certain: false,
+    why: /by its rails it is taken for Jetson AGX Orin 32GB/,
+  })
+  t.match(detectBoard(odd, 'Box', { rails: ['VDD_CPU_CV'], gpuHz: [] }), { board: undefined })
+  t.match(detectBoard('nvidia,p9999-0001\0nvidia,tegra999\0', 'Jetson Next\0'), {
     board: undefined,
     why: 'Jetson Next (nvidia,p9999-0001) is a Jetson that deapd does not know yet',
   })

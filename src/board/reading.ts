@@ -56,17 +56,30 @@ export function totalPower(
   board: Pick<Board, 'total'>,
   railWatts: Readonly<Record<string, number>>,
 ): Pick<Reading, 'totalWatts' | 'totalWattsReason' | 'totalRule'> {
-  const missing = board.total.rails.filter((label) => railWatts[label] === undefined)
-  if (missing.length > 0) {
-    return { totalWatts: null, totalWattsReason: `no reading of ${missing.join(', ')}`, totalRule: board.total.name }
-  }
-  const totalWatts = board.total.rails.reduce((sum, label) => sum + railWatts[label], 0)
+  const { total } = board
+  const isRead = (label: string): boolean => railWatts[label] !== undefined
+  const { name: totalRule, rails } =
+    total.otherwise && !total.rails.every(isRead) && total.otherwise.rails.every(isRead) ? total.otherwise : total
+  const missing = rails.filter((label) => !isRead(label))
+  if (missing.length > 0)
+    return { totalWatts: null, totalWattsReason: `no reading of ${missing.join(', ')}`, totalRule }
+  const totalWatts = rails.reduce((sum, label) => sum + railWatts[label], 0)
   // A board that runs this code draws power: zero on every rail is a sensor without rights or power, not a reading.
   if (totalWatts <= 0) {
-    const totalWattsReason = `${board.total.rails.join(', ')} ${board.total.rails.length > 1 ? 'read' : 'reads'} 0 W`
-    return { totalWatts: null, totalWattsReason, totalRule: board.total.name }
+    const totalWattsReason = `${rails.join(', ')} ${rails.length > 1 ? 'read' : 'reads'} 0 W`
+    return { totalWatts: null, totalWattsReason, totalRule }
   }
-  return { totalWatts, totalWattsReason: null, totalRule: board.total.name }
+  return { totalWatts, totalWattsReason: null, totalRule }
+}
+
+/**
+ * The board with the one rule that holds where these rails were ever seen: a board that has the sensor of the main rule must
+ * not fall back to the other when that sensor fails, which would show less power.
+ */
+export function withRuleFor(board: Board, seen: Iterable<string>): Board {
+  const labels = new Set(seen)
+  const { otherwise, ...main } = board.total
+  return otherwise && main.rails.some((label) => labels.has(label)) ? { ...board, total: main } : board
 }
 
 /** A power reading that knows nothing, and why. */

@@ -4,6 +4,11 @@ export interface Board {
   readonly name: string
   /** Part numbers in the device tree's `compatible` list, most specific first (for example `p3701-0005`). */
   readonly partNumbers: readonly string[]
+  /** The module with another firmware, which raises its clocks: rows of one part number are told apart by their GPU points. */
+  readonly firmware?: 'Super'
+  readonly chip: 'tegra194' | 'tegra234' | 'tegra264'
+  /** Newest major L4T release for it in our sources. */
+  readonly l4tMajor: number
   /** Rails by their INA3221 label; `shuntOhm` and `busVolt` give the sensor's step (hardware.md §2.1). */
   readonly rails: readonly Rail[]
   readonly total: TotalRule
@@ -13,13 +18,15 @@ export interface Board {
     /** Operating points in Hz, ascending. The board's own `available_frequencies` wins; this is the expectation. */
     readonly pointsHz: readonly number[]
   }
-  /** Cores in clusters of four, one clock policy a cluster, named after its first core. */
+  /** Cores in clusters of four (Orin) or two, one clock policy a cluster, named after its first core. */
   readonly cpu: {
     readonly cores: number
     readonly policies: readonly number[]
     readonly maxHz: number
     readonly minHz: number
   }
+  /** The memory clock, which deapd leaves alone; bytes a second are 2 · maxHz · busBytes. */
+  readonly emc: { readonly maxHz: number; readonly busBytes: number }
   /** Smallest and largest budget in watts that makes sense; the default for a new install. */
   readonly budget: { readonly minWatts: number; readonly maxWatts: number; readonly defaultWatts: number }
   readonly trips: { readonly throttleCelsius: number; readonly shutdownCelsius: number }
@@ -31,6 +38,8 @@ export interface Rail {
   /** I2C address of its sensor and channel on it, for example `1-0040` channel 1. */
   readonly device: string
   readonly channel: 1 | 2 | 3
+  /** An INA3221 unless it says otherwise. */
+  readonly chip?: 'ina238'
   /** Nominal volts of the rail and watts of one sensor step. */
   readonly volts: number
   readonly stepWatts: number
@@ -46,6 +55,8 @@ export interface Rail {
 export interface TotalRule {
   readonly name: string
   readonly rails: readonly string[]
+  /** What holds on carriers without the sensor of the rule itself. */
+  readonly otherwise?: { readonly name: string; readonly rails: readonly string[] }
 }
 
 /**

@@ -12,7 +12,7 @@ const deviceFolders = ['sys/devices/platform/bus@0', 'sys/devices/platform', 'sy
  * Folder of the GPU's devfreq device relative to the root: the one whose device-tree node has the board's name, as NVIDIA's
  * jetson_clocks looks it up; in trees without `of_node`, the one called like `17000000.gpu`, or `gpu-gpc-0` on Thor.
  */
-export function findGpu(root: string, board: Board): string | undefined {
+export function findGpu(root: string, board: { readonly gpu: Pick<Board['gpu'], 'nodeNames'> }): string | undefined {
   const { nodeNames } = board.gpu
   const names = listFolder(join(root, classFolder))
   const nodeOf = (name: string) => readTextFile(join(root, classFolder, name, 'device/of_node/name'))

@@ -1,15 +1,20 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { findBoard } from '../board/boards/index.ts'
+import { boards, findBoard } from '../board/boards/index.ts'
 import { detectBoard } from '../board/detect.ts'
 import type { Board } from '../board/types.ts'
+import { findGpu } from '../clocks/devfreq.ts'
+import { readList } from '../clocks/sysfs.ts'
 import type { Settings } from '../config/schema.ts'
 import { DeapdError } from '../errors.ts'
+import { findChannels, findIioChannels } from '../power/hwmon.ts'
 
 /** Which board this is and where its files are. */
 export interface Platform {
   readonly board: Board
   readonly simulated: boolean
+  /** False where deapd does not know the part number and went by the rails. */
+  readonly certain: boolean
   /** Folder that stands for `/` when looking for sensors and clocks. */
   readonly root: string
   readonly why: string
@@ -25,13 +30,35 @@ export const defaultTwin = 'agx-orin-64gb'
 export function choosePlatform(settings: Pick<Settings, 'twin' | 'sysfs_root'>, stateDir: string): Platform {
   const twinRoot = join(stateDir, 'twin')
   if (settings.twin) {
-    return { board: findBoard(settings.twin), simulated: true, root: twinRoot, why: 'asked for with --twin' }
+    return {
+      board: findBoard(settings.twin),
+      simulated: true,
+      certain: true,
+      root: twinRoot,
+      why: 'asked for with --twin',
+    }
   }
   const root = settings.sysfs_root || '/'
-  const { board, why } = detectBoard(readDeviceTree(root, 'compatible'), readDeviceTree(root, 'model'))
-  if (board) return { board, simulated: false, root, why }
+  const { board, certain, why } = detectBoard(readDeviceTree(root, 'compatible'), readDeviceTree(root, 'model'), {
+    rails: [...findChannels(root), ...findIioChannels(root)].map(({ label }) => label),
+    gpuHz: gpuPoints(root),
+  })
+  if (board) return { board, simulated: false, certain, root, why }
   if (settings.sysfs_root) throw new DeapdError('board_not_found', { root, detail: why })
-  return { board: findBoard(defaultTwin), simulated: true, root: twinRoot, why: `this machine is not a Jetson: ${why}` }
+  return {
+    board: findBoard(defaultTwin),
+    simulated: true,
+    certain: true,
+    root: twinRoot,
+    why: `this machine is not a Jetson: ${why}`,
+  }
+}
+
+/** The points of whatever GPU clock the tree has; the kind of board is not known yet. */
+function gpuPoints(root: string): readonly number[] {
+  const nodeNames = [...new Set(boards.flatMap(({ gpu }) => gpu.nodeNames))]
+  const folder = findGpu(root, { gpu: { nodeNames } })
+  return folder === undefined ? [] : readList(join(root, folder, 'available_frequencies'))
 }
 
 function readDeviceTree(root: string, name: string): string | undefined {

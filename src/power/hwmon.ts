@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { totalPower, unknownPower } from '../board/reading.ts'
+import { totalPower, unknownPower, withRuleFor } from '../board/reading.ts'
 import type { Board } from '../board/types.ts'
 import { createBoardSource } from './board-source.ts'
 import { createConditions } from './conditions.ts'
@@ -78,6 +78,7 @@ function createMonitor(
   find: (root: string) => readonly Channel[],
 ): Instrument {
   let channels: readonly Channel[] = []
+  let ruled = board
   let searchedAtMs = Number.NEGATIVE_INFINITY
 
   async function readRails(): Promise<Record<string, number>> {
@@ -98,12 +99,16 @@ function createMonitor(
     staleAfterMs: 500,
     async read(atMs) {
       let rails = await readRails()
-      let total = totalPower(board, rails)
+      let total = totalPower(ruled, rails)
       if (total.totalWatts === null && atMs - searchedAtMs >= searchEveryMs) {
         searchedAtMs = atMs
         channels = find(root)
+        ruled = withRuleFor(
+          ruled,
+          channels.map(({ label }) => label),
+        )
         rails = await readRails()
-        total = totalPower(board, rails)
+        total = totalPower(ruled, rails)
       }
       if (channels.length === 0) return unknownPower(board, atMs, name, `no power monitor under ${root}`)
       return { atMs, source: name, railWatts: rails, ...total }

@@ -12,19 +12,25 @@ const unusedLabel = 'NC'
 export function identity(board: Board): Record<string, string> {
   const part = board.partNumbers[0]
   return {
-    'proc/device-tree/compatible': `nvidia,p3737-0000+${part}\0nvidia,${part}\0nvidia,tegra234\0`,
+    'proc/device-tree/compatible': `nvidia,p3737-0000+${part}\0nvidia,${part}\0nvidia,${board.chip}\0`,
     'proc/device-tree/model': `NVIDIA ${board.name} (simulated)\0`,
-    'etc/nv_tegra_release': '# R36 (release), REVISION: 4.4, GCID: 0, BOARD: generic, EABI: aarch64\n',
+    'etc/nv_tegra_release': `# R${board.l4tMajor} (release), REVISION: 4.0, GCID: 0, BOARD: generic, EABI: aarch64\n`,
   }
 }
 
 /** hwmon numbers begin at 1: 0 is taken by another driver, so that nobody may rely on the number. */
-export function channelsOf(board: Board): Map<string, { readonly folder: string; readonly number: number }> {
+export function channelsOf(
+  board: Board,
+): Map<string, { readonly folder: string; readonly number: number; readonly chip: string }> {
   const devices = [...new Set(board.rails.map((rail) => rail.device))]
   return new Map(
     board.rails.map((rail) => [
       rail.label,
-      { folder: `${hwmonFolder}/hwmon${devices.indexOf(rail.device) + 1}`, number: rail.channel },
+      {
+        folder: `${hwmonFolder}/hwmon${devices.indexOf(rail.device) + 1}`,
+        number: rail.channel,
+        chip: rail.chip ?? 'ina3221',
+      },
     ]),
   )
 }
@@ -46,8 +52,8 @@ export function sensorsOf(board: Board): Record<string, string> {
     files[`${hwmonFolder}/hwmon0/oc${number}_event_cnt`] = '0\n'
     files[`${hwmonFolder}/hwmon0/oc${number}_throt_en`] = '1\n'
   }
-  for (const { folder } of channelsOf(board).values()) {
-    files[`${folder}/name`] = 'ina3221\n'
+  for (const { folder, chip } of channelsOf(board).values()) {
+    files[`${folder}/name`] = `${chip}\n`
     for (const number of [1, 2, 3]) files[`${folder}/in${number}_label`] = `${unusedLabel}\n`
     files[`${folder}/in7_label`] = 'sum of shunt voltages\n'
   }
@@ -78,7 +84,7 @@ export function clocksOf(board: Board): Record<string, string> {
     [`${gpuFolder}/max_freq`]: `${top}\n`,
     [`${gpuFolder}/cur_freq`]: `${points[0]}\n`,
     [`${gpuFolder}/device/load`]: '0\n',
-    [`${gpuFolder}/device/of_node/name`]: 'gpu\0',
+    [`${gpuFolder}/device/of_node/name`]: `${board.gpu.nodeNames[0]}\0`,
   }
   for (const policy of board.cpu.policies) {
     const folder = `${cpuFolder}/policy${policy}`

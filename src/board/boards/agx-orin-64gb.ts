@@ -7,7 +7,10 @@ import type { Board } from '../types.ts'
 export const agxOrin64gb = {
   id: 'agx-orin-64gb',
   name: 'Jetson AGX Orin 64GB',
-  partNumbers: ['p3701-0005', 'p3701-0000'],
+  // -0008 is the industrial module: the same rails, lower clocks, which are read from the board.
+  partNumbers: ['p3701-0005', 'p3701-0000', 'p3701-0008'],
+  chip: 'tegra234',
+  l4tMajor: 36,
   // One shunt step is 20 mA (40 uV / 2 mOhm). Idle and parts: §4.6 "idle split", DRAM 30 of 80 pJ/B in GPU_SOC.
   rails: [
     {
@@ -70,6 +73,7 @@ export const agxOrin64gb = {
     ],
   },
   cpu: { cores: 12, policies: [0, 4, 8], minHz: 729_600_000, maxHz: 2_201_600_000 },
+  emc: { maxHz: 3_199_000_000, busBytes: 32 },
   budget: { minWatts: 15, maxWatts: 60, defaultWatts: 50 },
   trips: { throttleCelsius: 99, shutdownCelsius: 104.5 },
   model: {

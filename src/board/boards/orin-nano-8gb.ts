@@ -8,6 +8,8 @@ export const orinNano8gb = {
   id: 'orin-nano-8gb',
   name: 'Jetson Orin Nano 8GB',
   partNumbers: ['p3767-0003', 'p3767-0005'],
+  chip: 'tegra234',
+  l4tMajor: 36,
   // One shunt step is 8 mA (40 uV / 5 mOhm): 40 mW at 5 V. Parts: §4.2 fits, 34 of 88 pJ/B in VDD_SOC.
   rails: [
     {
@@ -50,6 +52,7 @@ export const orinNano8gb = {
   total: { name: 'VDD_IN', rails: ['VDD_IN'] },
   gpu: { nodeNames: ['gpu', 'ga10b'], pointsHz: [306_000_000, 408_000_000, 510_000_000, 612_000_000, 624_750_000] },
   cpu: { cores: 6, policies: [0, 4], minHz: 729_600_000, maxHz: 1_510_400_000 },
+  emc: { maxHz: 2_133_000_000, busBytes: 16 },
   budget: { minWatts: 7, maxWatts: 15, defaultWatts: 15 },
   trips: { throttleCelsius: 99, shutdownCelsius: 104.5 },
   model: {

@@ -20,6 +20,7 @@ export const orinNx16gb = {
     pointsHz: [306_000_000, 408_000_000, 510_000_000, 612_000_000, 714_000_000, 816_000_000, 918_000_000],
   },
   cpu: { cores: 8, policies: [0, 4], minHz: 729_600_000, maxHz: 1_984_000_000 },
+  emc: { maxHz: 3_199_000_000, busBytes: 16 },
   budget: { minWatts: 8, maxWatts: 25, defaultWatts: 20 },
   model: {
     ...orinNano8gb.model,
