@@ -45,7 +45,19 @@ export const Settings = Type.Object({
   tegrastats: Type.String({
     default: '',
     argument: 'CMD',
-    description: 'command that prints tegrastats lines, used when no INA3221 is found',
+    description: 'command that prints tegrastats lines, used while no INA3221 answers; a Jetson’s own is found by itself',
+  }),
+  sensor: Type.String({
+    default: 'auto',
+    argument: 'NAME',
+    description:
+      'auto takes the board’s own sensors first; else one of hwmon, iio, tegrastats, meter, nvidia-smi, rapl or replay:FILE[@SPEED]. The sensors of a PC (nvidia-smi, rapl, meter) also let deapd run measured on a machine that is no Jetson',
+  }),
+  meter: Type.String({
+    default: '',
+    argument: 'URL',
+    description:
+      'external power meter over MQTT: mqtt://broker/topic, with #path.to.watts for a JSON message; used while the board’s own sensors are blind',
   }),
   site: Type.String({
     default: 'local',

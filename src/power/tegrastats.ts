@@ -1,8 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { execa, parseCommandString } from 'execa'
-import { totalPower, unknownPower } from '../board/reading.ts'
+import { totalPower, unknownPower, withRuleFor } from '../board/reading.ts'
 import type { Board } from '../board/types.ts'
-import { detailOf } from '../errors.ts'
+import { keepLineChild } from './line-child.ts'
 import type { Instrument, InstrumentReading } from './source.ts'
 import { parseTegrastats, type TegrastatsLine } from './tegrastats-parse.ts'
 
@@ -11,80 +9,72 @@ export interface TegrastatsOptions {
   readonly command: string
   /** Monotonic milliseconds. Lines are stamped with it: their own date has no zone and starts in 1970. */
   readonly now: () => number
-  /** Milliseconds between lines when known; else it is taken from the lines themselves. */
-  readonly intervalMs?: number
   /** First and longest wait before a new start. */
   readonly backoffMs?: { readonly first: number; readonly most: number }
+  /** Least milliseconds without a line after which the child is taken to hang; 5 s unless told. */
+  readonly hungMs?: number
 }
 
-/**
- * A child that prints tegrastats lines, of which the latest is kept. It is started again when it ends, with growing
- * pauses, and ended by its own process id: `tegrastats --stop` would end anybody's.
- */
+/** What tegrastats uses without `--interval`. */
+const ownIntervalMs = 1000
+/** `--stop` would end anybody's tegrastats, `--start` would leave one behind that is not ours (hardware.md §1.3). */
+const forbidden = /(^|\s)--(stop|start)(\s|$)/
+
+/** A child that prints tegrastats lines, of which the latest is kept. */
 export function createTegrastats(board: Board, options: TegrastatsOptions): Instrument {
-  const { now, backoffMs = { first: 500, most: 30_000 } } = options
-  const [file, ...args] = parseCommandString(options.command)
-  const stop = new AbortController()
+  const { command, now, backoffMs, hungMs = 5000 } = options
+  const asked = /--interval[ =](\d+)/.exec(command)?.[1]
+  let periodMs = clampPeriod(Number(asked ?? ownIntervalMs))
   let latest: { readonly atMs: number; readonly line: TegrastatsLine } | null = null
-  let periodMs = options.intervalMs ?? 1000
-  let trouble = `no line from ${file} yet`
+  let ruled = board
 
-  async function runOnce(): Promise<void> {
-    const child = execa(file, args, {
-      stdin: 'ignore',
-      stderr: 'ignore',
-      buffer: false,
-      cancelSignal: stop.signal,
-      forceKillAfterDelay: 1000,
-    })
-    // Iterating ends with the child's own error (exit, signal, missing file), which becomes the reason shown.
-    for await (const text of child) accept(String(text))
-    trouble = `${file} ended`
-  }
-
-  function accept(text: string): void {
+  function accept(text: string, atMs: number): void {
     const line = parseTegrastats(text)
-    const atMs = now()
-    if (Object.keys(line.railWatts).length + Object.keys(line.zoneCelsius).length === 0) return
-    if (latest !== null && options.intervalMs === undefined) periodMs = Math.min(5000, Math.max(50, atMs - latest.atMs))
+    const rails = Object.keys(line.railWatts)
+    if (rails.length + Object.keys(line.zoneCelsius).length === 0) return
+    // The pace of the lines themselves, because a stand-in for tegrastats may know no such option.
+    if (latest !== null && asked === undefined) periodMs = clampPeriod(atMs - latest.atMs)
+    ruled = withRuleFor(ruled, rails)
     latest = { atMs, line }
   }
 
-  async function keepRunning(): Promise<void> {
-    let waitMs = backoffMs.first
-    while (!stop.signal.aborted) {
-      const startedAtMs = now()
-      await runOnce().catch((thrown) => {
-        trouble = `${file} failed: ${detailOf(thrown).split('\n', 1)[0]}`
-      })
-      if (stop.signal.aborted) return
-      // A child that ran for long was healthy: begin again with the short pause.
-      if (now() - startedAtMs > backoffMs.most) waitMs = backoffMs.first
-      await sleep(waitMs, undefined, { signal: stop.signal }).catch(() => undefined)
-      waitMs = Math.min(backoffMs.most, 2 * waitMs)
-    }
-  }
+  const child = forbidden.test(command)
+    ? null
+    : keepLineChild({ command, now, onLine: accept, hungAfterMs: () => Math.max(hungMs, 4 * periodMs), backoffMs })
+  const trouble = (): string =>
+    child?.trouble() ?? `"${command}" was not started: --start and --stop are not ours to use`
 
-  const running = keepRunning()
-
-  const source = {
+  const instrument = {
     name: 'tegrastats',
     /** Two and a half lines: one may be late. */
     get staleAfterMs(): number {
       return Math.max(500, 2.5 * periodMs)
     },
     async read(atMs: number): Promise<InstrumentReading> {
-      if (latest === null || atMs - latest.atMs > source.staleAfterMs) {
-        const reason = latest === null ? trouble : `${trouble}: last line ${Math.round(atMs - latest.atMs)} ms ago`
-        return unknownPower(board, latest?.atMs ?? atMs, 'tegrastats', reason)
+      if (latest === null) return unknownPower(ruled, atMs, 'tegrastats', trouble())
+      const ageMs = atMs - latest.atMs
+      if (ageMs > instrument.staleAfterMs) {
+        const reason = `${trouble()}: last line ${Math.round(ageMs)} ms ago`
+        return unknownPower(ruled, latest.atMs, 'tegrastats', reason.replace(/^no line from \S+ yet: /, ''))
       }
-      const { railWatts, zoneCelsius } = latest.line
-      return { atMs: latest.atMs, source: 'tegrastats', railWatts, ...totalPower(board, railWatts), zoneCelsius }
+      const { railWatts, zoneCelsius, memory } = latest.line
+      const others = { zoneCelsius, ...(memory.RAM && { memory: memoryOf(memory.RAM) }) }
+      if (Object.keys(railWatts).length === 0) {
+        // R35 on Orin prints none without root (§1.1).
+        const reason = 'tegrastats prints no power rails; on this release it needs root'
+        return { ...unknownPower(ruled, latest.atMs, 'tegrastats', reason), ...others }
+      }
+      return { atMs: latest.atMs, source: 'tegrastats', railWatts, ...totalPower(ruled, railWatts), ...others }
     },
     async close(): Promise<void> {
-      stop.abort()
-      await running
+      await child?.close()
     },
   }
-  return source
+  return instrument
 }
+
+function memoryOf({ usedBytes, totalBytes, largestBlockBytes, largestBlocks }: TegrastatsLine['memory'][string]) {
+  return { totalBytes, availableBytes: Math.max(0, totalBytes - usedBytes), largestBlockBytes, largestBlocks }
+}
+
+const clampPeriod = (ms: number): number => Math.min(5000, Math.max(50, ms))
