@@ -6,7 +6,7 @@ export interface Board {
   readonly partNumbers: readonly string[]
   /** The module with another firmware, which raises its clocks: rows of one part number are told apart by their GPU points. */
   readonly firmware?: 'Super'
-  readonly chip: 'tegra194' | 'tegra234' | 'tegra264'
+  readonly chip: 'tegra194' | 'tegra234' | 'tegra264' | 'none'
   /** Newest major L4T release for it in our sources. */
   readonly l4tMajor: number
   /** Rails by their INA3221 label; `shuntOhm` and `busVolt` give the sensor's step (hardware.md §2.1). */

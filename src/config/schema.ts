@@ -45,7 +45,8 @@ export const Settings = Type.Object({
   tegrastats: Type.String({
     default: '',
     argument: 'CMD',
-    description: 'command that prints tegrastats lines, used while no INA3221 answers; a Jetson’s own is found by itself',
+    description:
+      'command that prints tegrastats lines, used while no INA3221 answers; a Jetson’s own is found by itself',
   }),
   sensor: Type.String({
     default: 'auto',

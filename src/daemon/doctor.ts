@@ -9,8 +9,8 @@ import { monotonicMs } from '../engine/protocol.ts'
 import { DeapdError, detailOf } from '../errors.ts'
 import { bundledModelDir } from '../models/bundled.ts'
 import { verifyPackage } from '../models/package.ts'
-import { discoverPower } from '../power/discover.ts'
 import { describeEnd, lastUncleanEnd } from './black-box.ts'
+import { openSensors } from './hardware.ts'
 import { choosePlatform } from './platform.ts'
 
 export interface Check {
@@ -76,7 +76,7 @@ export const checks: readonly ((context: Context) => Promise<Check>)[] = [
   check('sensors', async ({ settings, stateDir }) => {
     const { board, simulated, root } = choosePlatform(settings, stateDir)
     if (simulated) return 'the simulated board brings its own'
-    const source = discoverPower(board, { root, tegrastats: settings.tegrastats || null, now: monotonicMs })
+    const source = openSensors({ board, root }, settings)
     try {
       const { totalWatts, totalWattsReason, totalRule } = await source.read(monotonicMs())
       if (totalWatts === null) throw new DeapdError('sensor_missing', { root, detail: totalWattsReason ?? 'unknown' })

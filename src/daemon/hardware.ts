@@ -1,10 +1,12 @@
 import { join } from 'node:path'
 import { type BoardClocks, openClocks } from '../clocks/capped.ts'
 import { restore } from '../clocks/restore.ts'
+import type { Settings } from '../config/schema.ts'
 import { monotonicMs } from '../engine/protocol.ts'
 import { DeapdError } from '../errors.ts'
 import { discoverPower } from '../power/discover.ts'
 import type { PowerSource } from '../power/source.ts'
+import { createMeter, parseMeterAddress } from '../telemetry/meter.ts'
 import { createTwin, type Twin } from '../twin/board.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
@@ -22,23 +24,38 @@ export async function openHardware(
   { board, root, simulated }: Platform,
   options: {
     readonly stateDir: string
-    readonly tegrastats: string | null
+    readonly settings: SensorSettings
     readonly log: Log
     readonly lifecycle: Lifecycle
   },
 ): Promise<Hardware> {
-  const { stateDir, tegrastats, log, lifecycle } = options
+  const { stateDir, settings, log, lifecycle } = options
   const journalPath = join(stateDir, 'clocks.json')
   restoreEarlier(journalPath, log)
   const twin = simulated ? createTwin({ board, root, now: monotonicMs }) : null
   twin?.start()
   if (twin) lifecycle.add('twin', () => twin.stop())
-  const source = discoverPower(board, { root, tegrastats, now: monotonicMs })
+  const source = openSensors({ board, root }, settings)
   lifecycle.add('power source', () => source.close())
-  const clocks = openClocks({ board, root, journalPath })
+  // The clocks of a PC are not ours: an empty folder has none.
+  const clocks = openClocks({ board, root: board.chip === 'none' ? join(stateDir, 'no-clocks') : root, journalPath })
   if (clocks.gpuReason) log.warn({}, `${clocks.gpuReason}; the budget is held by levels and pauses alone`)
   lifecycle.add('clocks', () => clocks.restore())
   return { twin, source, clocks }
+}
+
+export type SensorSettings = Pick<Settings, 'tegrastats' | 'sensor' | 'meter'>
+
+/** The sensors as the settings want them. Throws `setting_invalid`. */
+export function openSensors({ board, root }: Pick<Platform, 'board' | 'root'>, settings: SensorSettings): PowerSource {
+  const address = settings.meter === '' ? null : parseMeterAddress(settings.meter)
+  return discoverPower(board, {
+    root,
+    tegrastats: settings.tegrastats || null,
+    now: monotonicMs,
+    sensor: settings.sensor,
+    meter: address && (() => createMeter({ address, now: monotonicMs })),
+  })
 }
 
 /**

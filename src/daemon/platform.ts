@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { host } from '../board/boards/host.ts'
 import { boards, findBoard } from '../board/boards/index.ts'
 import { detectBoard } from '../board/detect.ts'
 import type { Board } from '../board/types.ts'
@@ -7,6 +8,7 @@ import { findGpu } from '../clocks/devfreq.ts'
 import { readList } from '../clocks/sysfs.ts'
 import type { Settings } from '../config/schema.ts'
 import { DeapdError } from '../errors.ts'
+import { hostSensors } from '../power/discover.ts'
 import { findChannels, findIioChannels } from '../power/hwmon.ts'
 
 /** Which board this is and where its files are. */
@@ -24,10 +26,13 @@ export interface Platform {
 export const defaultTwin = 'agx-orin-64gb'
 
 /**
- * The simulated board that was asked for, the Jetson this runs on, or the default simulated one. A named root must hold a
- * board we know. Throws `board_unknown` or `board_not_found`.
+ * The simulated board that was asked for, the Jetson this runs on, a PC whose own instruments were asked for, or the default
+ * simulated board. A named root must hold a board we know. Throws `board_unknown` or `board_not_found`.
  */
-export function choosePlatform(settings: Pick<Settings, 'twin' | 'sysfs_root'>, stateDir: string): Platform {
+export function choosePlatform(
+  settings: Pick<Settings, 'twin' | 'sysfs_root'> & Partial<Pick<Settings, 'sensor'>>,
+  stateDir: string,
+): Platform {
   const twinRoot = join(stateDir, 'twin')
   if (settings.twin) {
     return {
@@ -45,6 +50,15 @@ export function choosePlatform(settings: Pick<Settings, 'twin' | 'sysfs_root'>, 
   })
   if (board) return { board, simulated: false, certain, root, why }
   if (settings.sysfs_root) throw new DeapdError('board_not_found', { root, detail: why })
+  if (hostSensors.some((name) => name === settings.sensor)) {
+    return {
+      board: host,
+      simulated: false,
+      certain: true,
+      root,
+      why: `measured with --sensor ${settings.sensor}; ${why}`,
+    }
+  }
   return {
     board: findBoard(defaultTwin),
     simulated: true,

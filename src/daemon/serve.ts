@@ -71,8 +71,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
     const store = await openStore(stateDir)
     for (const warning of store.warnings) log.warn({ code: warning.code }, `${warning.message} ${warning.hint}`)
     const device = settings.device || store.state.device_id
-    const tegrastats = settings.tegrastats || null
-    const { twin, source, clocks } = await openHardware(platform, { stateDir, tegrastats, log, lifecycle })
+    const { twin, source, clocks } = await openHardware(platform, { stateDir, settings, log, lifecycle })
 
     const budget = createBudget({
       board,

@@ -51,7 +51,7 @@ export function keepLineChild(options: LineChildOptions): LineChild {
       setTimeout(() => {
         hung = true
         trouble = `${name} hangs: no line for ${Math.round(waitMs)} ms`
-        child.kill()
+        child.kill('SIGKILL')
       }, waitMs)
     let timer = watch()
     let rest = ''
