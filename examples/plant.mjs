@@ -246,10 +246,14 @@ function createTruth(budgetWatts) {
   }
 }
 
-/** A reader finds the old value or the new one. */
+/** A reader finds the old value or the new one. Where the folder is gone (a driver that is not bound), nothing is shown. */
 function replace(path, text) {
-  writeFileSync(`${path}~`, text)
-  renameSync(`${path}~`, path)
+  try {
+    writeFileSync(`${path}~`, text)
+    renameSync(`${path}~`, path)
+  } catch (thrown) {
+    if (thrown.code !== 'ENOENT') throw thrown
+  }
 }
 
 function readNumber(path) {

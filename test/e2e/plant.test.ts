@@ -53,9 +53,9 @@ t.test('sensors that vanish and return, numbers that change, clocks that others 
   t.match(await daemon.powerWhen(({ power }) => power.total_watts !== null), { power: { total_watts: Number } })
   t.equal(readFileSync(max, 'utf8'), '306000000\n', 'at rest')
 
-  renameSync(path('sys/class/hwmon/hwmon3'), path('sys/class/hwmon/gone'))
+  renameSync(path('sys/class/hwmon/hwmon3'), path('unbound'))
   await daemon.powerWhen(({ governor }) => /^telemetry|^sensor/.test(governor.reason))
-  renameSync(path('sys/class/hwmon/gone'), path('sys/class/hwmon/hwmon5'))
+  renameSync(path('unbound'), path('sys/class/hwmon/hwmon5'))
   mkdirSync(path('sys/class/hwmon/hwmon3'))
   await daemon.powerWhen(({ power, governor }) => power.total_watts !== null && !/^telemetry/.test(governor.reason))
 
