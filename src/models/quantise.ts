@@ -4,21 +4,28 @@ export interface QuantisedMatrix {
   readonly columns: number
   readonly bits: 4 | 8
   readonly block: number
-  /** [rows, blocks, block·bits/8]; int4 packs two values a byte, low half first. */
+  /** [rows, blocks, block·bits/8]; int4 packs two values a byte, low half first. Columns beyond the last are zeros. */
   readonly data: Uint8Array
   /** [rows, blocks] */
   readonly scales: Float32Array
 }
 
-/** Scales tried per block, as fractions of the one that just covers the largest weight (deap.md §4.10). */
-const candidates: Readonly<Record<4 | 8, readonly number[]>> = {
-  4: [1, 0.96, 0.92, 0.88, 0.84, 0.8, 0.76, 0.72],
+/** Scales to begin with, as fractions of the one that just covers the largest weight. */
+export type Search = readonly number[]
+
+/** Clipping the largest weight pays at 4 bits, where a finer step serves all the others (deap.md §4.10); not at 8. */
+const searches: Readonly<Record<4 | 8, Search>> = {
+  4: [1.04, 1, 0.96, 0.92, 0.88, 0.84, 0.8, 0.76, 0.72, 0.68],
   8: [1],
 }
 
+/** Rounding to nearest with the covering scale and nothing else: what the search is measured against. */
+export const plainRounding: Search = []
+
 /**
- * Rounds to symmetric blocks, choosing each block's scale for the least squared error. The sign of the scale follows the
- * largest weight, so that the one extra negative code covers it.
+ * Rounds to symmetric blocks for the least squared error. Every scale of `search` proposes codes; codes are judged by the
+ * error under *their* best scale Σwq/Σq², which is also the one that is stored. The sign of the scale follows the largest
+ * weight, so that the one extra negative code covers it.
  */
 export function quantise(
   weights: Float32Array,
@@ -26,54 +33,121 @@ export function quantise(
   columns: number,
   bits: 4 | 8,
   block: number,
+  search: Search = searches[bits],
 ): QuantisedMatrix {
   const blocks = Math.ceil(columns / block)
   const bytes = (block * bits) / 8
-  const offset = 2 ** (bits - 1)
   const data = new Uint8Array(rows * blocks * bytes).fill(bits === 4 ? 0x88 : 0x80)
   const scales = new Float32Array(rows * blocks)
+  const pack = bits === 4 ? packNibbles : packBytes
   for (let row = 0; row < rows; row++) {
     for (let b = 0; b < blocks; b++) {
       const start = row * columns + b * block
       const end = Math.min(start + block, (row + 1) * columns)
-      const scale = bestScale(weights, start, end, bits)
-      scales[row * blocks + b] = scale
-      if (scale === 0) continue
-      const base = (row * blocks + b) * bytes
-      for (let i = start; i < end; i++) {
-        const code = round(weights[i], scale, offset) + offset
-        const k = i - start
-        if (bits === 8) data[base + k] = code
-        else if (k % 2 === 0) data[base + (k >> 1)] = (data[base + (k >> 1)] & 0xf0) | code
-        else data[base + (k >> 1)] = (data[base + (k >> 1)] & 0x0f) | (code << 4)
-      }
+      const covering = coveringScale(weights, start, end, 2 ** (bits - 1))
+      if (covering === 0) continue
+      const rounding = bestScale(weights, start, end, bits, covering, search)
+      const at = row * blocks + b
+      project(weights, start, end, bits, rounding)
+      scales[at] = search.length === 0 ? rounding : projectedScale
+      pack(weights, start, end, 1 / rounding, data, at * bytes)
     }
   }
   return { rows, columns, bits, block, data, scales }
 }
 
-const round = (weight: number, scale: number, offset: number): number =>
-  Math.max(-offset, Math.min(offset - 1, Math.round(weight / scale)))
+/** The scale under which the largest weight gets the lowest code; 0 for a block of zeros. */
+function coveringScale(weights: Float32Array, start: number, end: number, offset: number): number {
+  let low = 0
+  let high = 0
+  for (let i = start; i < end; i++) {
+    const weight = weights[i]
+    if (weight < low) low = weight
+    else if (weight > high) high = weight
+  }
+  // The scale is stored as float32, and too small a block vanishes in it.
+  const scale = Math.fround((high > -low ? -high : -low) / offset)
+  return Math.abs(scale) < smallestScale ? 0 : scale
+}
 
-function bestScale(weights: Float32Array, start: number, end: number, bits: 4 | 8): number {
-  let largest = 0
-  for (let i = start; i < end; i++) if (Math.abs(weights[i]) > Math.abs(largest)) largest = weights[i]
-  if (largest === 0) return 0
-  const offset = 2 ** (bits - 1)
-  // The scale is stored as float32: the error must be that of the stored value.
-  const covering = Math.fround(-largest / offset)
+/** Below this the reciprocal would leave float32's range. */
+const smallestScale = 2 ** -126
+
+function bestScale(
+  weights: Float32Array,
+  start: number,
+  end: number,
+  bits: 4 | 8,
+  covering: number,
+  search: Search,
+): number {
   let best = covering
-  let leastError = Number.POSITIVE_INFINITY
-  for (const fraction of candidates[bits]) {
-    const scale = Math.fround(covering * fraction)
-    let error = 0
-    for (let i = start; i < end; i++) error += (round(weights[i], scale, offset) * scale - weights[i]) ** 2
-    if (error < leastError) {
-      leastError = error
-      best = scale
+  let mostExplained = -1
+  for (const fraction of search) {
+    const explained = project(weights, start, end, bits, covering * fraction)
+    if (explained > mostExplained) {
+      mostExplained = explained
+      best = covering * fraction
     }
   }
   return best
+}
+
+/** The best scale for the codes of the last `project`: this loop runs ten times over every weight, so it makes no objects. */
+let projectedScale = 0
+
+/** How much of Σw² the codes that rounding by `rounding` gives can explain, under their best scale. */
+function project(weights: Float32Array, start: number, end: number, bits: 4 | 8, rounding: number): number {
+  const inverse = 1 / rounding
+  const offset = bits === 4 ? 8 : 128
+  const highest = 2 * offset - 1
+  const half = offset + 0.5
+  let wq = 0
+  let qq = 0
+  for (let i = start; i < end; i++) {
+    const weight = weights[i]
+    // Truncation rounds to nearest, because what it truncates is positive, or below the lowest code anyway.
+    let code = (weight * inverse + half) | 0
+    if (code > highest) code = highest
+    else if (code < 0) code = 0
+    const q = code - offset
+    wq += weight * q
+    qq += q * q
+  }
+  projectedScale = qq === 0 ? rounding : wq / qq
+  return qq === 0 ? 0 : wq * projectedScale
+}
+
+function packNibbles(
+  weights: Float32Array,
+  start: number,
+  end: number,
+  inverse: number,
+  into: Uint8Array,
+  at: number,
+): void {
+  for (let i = start; i < end; i += 2) {
+    let low = (weights[i] * inverse + 8.5) | 0
+    if (low > 15) low = 15
+    else if (low < 0) low = 0
+    let high = i + 1 < end ? (weights[i + 1] * inverse + 8.5) | 0 : 8
+    if (high > 15) high = 15
+    else if (high < 0) high = 0
+    into[at + ((i - start) >> 1)] = low | (high << 4)
+  }
+}
+
+function packBytes(
+  weights: Float32Array,
+  start: number,
+  end: number,
+  inverse: number,
+  into: Uint8Array,
+  at: number,
+): void {
+  for (let i = start; i < end; i++) {
+    into[at + i - start] = Math.min(255, Math.max(0, (weights[i] * inverse + 128.5) | 0))
+  }
 }
 
 /** The weights that a quantised matrix stands for, [rows, columns]. */
