@@ -133,7 +133,7 @@ export const errorTable = {
     status: 400,
     exit: 2,
     message: '{path} cannot be imported: {detail}. Nothing was written.',
-    hint: 'deapd imports LLaMA-architecture folders with config.json, *.safetensors and tokenizer.json.',
+    hint: 'deapd imports LLaMA-architecture models: a folder with config.json, *.safetensors and tokenizer.json, or a .gguf file.',
   },
   import_damaged: {
     status: 400,

@@ -8,7 +8,7 @@ import { cutLevels, orderByNorm } from '../src/models/levels.ts'
 import { decodeModel, type Graph } from '../src/models/onnx/proto.ts'
 import { listPackages, openPackage, verifyPackage } from '../src/models/package.ts'
 import { dequantise, quantise } from '../src/models/quantise.ts'
-import { halfToFloat } from '../src/models/source/dtypes.ts'
+import { halfToFloat } from '../src/models/source/half.ts'
 import { tinyConfig, tinyWeights, writeCheckpoint } from './support/tiny-llama.ts'
 
 fc.configureGlobal({ seed: 20261123 })

@@ -2,7 +2,7 @@ import { Command, Option } from 'commander'
 import { DeapdError } from '../errors.ts'
 import { modelsDir } from '../models/bundled.ts'
 import { importModel } from '../models/import.ts'
-import type { Quantisation } from '../models/onnx/weights.ts'
+import type { Quantisation, Rounding } from '../models/onnx/weights.ts'
 import { listPackages, type ModelPackage, verifyPackage } from '../models/package.ts'
 import { print, printJson, table, wholeNumber } from './output.ts'
 import { progressReporter } from './progress.ts'
@@ -10,7 +10,8 @@ import { progressReporter } from './progress.ts'
 interface ImportOptions {
   readonly out: string
   readonly quantise: Quantisation
-  readonly block: number
+  readonly block?: number
+  readonly rounding?: Rounding
   readonly levels: number
   readonly threads?: number
   readonly json?: boolean
@@ -32,16 +33,26 @@ export const modelsCommand = (): Command =>
 
 const importCommand = (): Command =>
   new Command('import')
-    .description('turn a Hugging Face LLaMA folder into a model package')
-    .argument('<src>', 'folder with config.json, *.safetensors and tokenizer.json')
+    .description('turn a LLaMA in Hugging Face or GGUF form into a model package')
+    .argument('<src>', 'folder with config.json, *.safetensors and tokenizer.json, or a .gguf file')
     .requiredOption('--out <dir>', 'package folder to make; its name becomes the model id')
     .addOption(new Option('--quantise <form>', 'weights').choices(['int4', 'int8', 'none']).default('int4'))
-    .option('--block <n>', 'weights per scale: 16, 32, 64, 128 or 256', wholeNumber('--block', 16), 128)
+    .option(
+      '--block <n>',
+      'weights per scale: 16, 32, 64, 128 or 256 (default: 128; 32 for narrow models)',
+      wholeNumber('--block', 16),
+    )
+    .addOption(
+      new Option(
+        '--rounding <how>',
+        'scale of a block: searched for the least squared error, or just covering its largest weight (default: searched, unless the model was trained for the other)',
+      ).choices(['searched', 'nearest']),
+    )
     .option('--levels <n>', 'nested sub-networks', wholeNumber('--levels', 1), 4)
     .option('--threads <n>', 'worker threads (default: as many as the machine has)', wholeNumber('--threads', 1))
     .option('--json', 'print the manifest')
-    .action(async (source: string, { out, quantise, block, levels, threads, json }: ImportOptions) => {
-      if (![16, 32, 64, 128, 256].includes(block)) {
+    .action(async (source: string, { out, quantise, block, rounding, levels, threads, json }: ImportOptions) => {
+      if (block !== undefined && ![16, 32, 64, 128, 256].includes(block)) {
         throw new DeapdError('bad_usage', { detail: `--block must be 16, 32, 64, 128 or 256, not ${block}.` })
       }
       const show = progressReporter()
@@ -50,6 +61,7 @@ const importCommand = (): Command =>
         out,
         quantisation: quantise,
         block,
+        rounding,
         levels,
         threads,
         onProgress: ({ phase, doneWeights, totalWeights }) =>

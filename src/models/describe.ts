@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Cut } from './levels.ts'
 import type { Manifest } from './manifest.ts'
 import { cacheHeadSize } from './onnx/padding.ts'
-import type { Form, WeightPlan } from './onnx/weights.ts'
+import type { Form, Rounding, WeightPlan } from './onnx/weights.ts'
 import { hashFile } from './package.ts'
 import type { LlamaShape } from './source/config.ts'
 
@@ -14,6 +14,8 @@ export interface Extras {
   readonly licence?: string
   readonly default_system_prompt?: string
   readonly sample_questions?: string[]
+  /** How the blocks of a model should be rounded that was trained with rounded weights: as it was then. */
+  readonly rounding?: Rounding
 }
 
 /** The manifest of a package whose other files are already in `folder`; `weights` knows what was written. */

@@ -7,21 +7,23 @@ import { cutLevels, orderByNorm } from './levels.ts'
 import { type Manifest, manifestFile } from './manifest.ts'
 import { emitLlama, type LayerWeights } from './onnx/llama.ts'
 import { encodeModel } from './onnx/proto.ts'
-import { planWeights, type Quantisation } from './onnx/weights.ts'
+import { type Form, planWeights, type Quantisation, type Rounding } from './onnx/weights.ts'
 import { importKey } from './pipeline/identity.ts'
 import { openPool, type Pool } from './pipeline/pool.ts'
 import { type OnProgress, tally } from './pipeline/progress.ts'
 import { dataFile, openWorkspace, type Workspace, writeError } from './pipeline/workspace.ts'
 import { writeWeights } from './pipeline/write.ts'
 import type { Checkpoint } from './source/checkpoint.ts'
-import { openHuggingFace } from './source/huggingface.ts'
+import { openCheckpoint } from './source/open.ts'
 
 export interface ImportOptions {
   readonly source: string
   readonly out: string
   readonly quantisation: Quantisation
-  /** Weights that share a scale. Narrow layers use less, so that no block spans two chunks. */
-  readonly block: number
+  /** Weights that share a scale; default 128, 32 for narrow models, whose rows a block of 128 would hardly divide. */
+  readonly block?: number
+  /** Default: what the model's maker says, else searched. */
+  readonly rounding?: Rounding
   readonly levels: number
   /** Worker threads; 0 works on this one. Default: as many as the machine runs at once, none for a small model. */
   readonly threads?: number
@@ -32,14 +34,14 @@ export interface ImportOptions {
 const smallModel = 20e6
 
 /**
- * Turns a checkpoint into a model package, tensor by tensor. The package grows in a hidden folder beside `out` and is renamed
+ * Turns a Hugging Face folder or a GGUF file into a model package, tensor by tensor. The package grows in a hidden folder beside `out` and is renamed
  * into place, so that a half-written one is never picked up; after a kill, the same call goes on where it stopped. Throws
  * `import_unsupported`, `import_damaged`, `import_busy`, `output_exists`, `output_unwritable` or `disk_full`.
  */
 export async function importModel(options: ImportOptions): Promise<Manifest> {
   const out = resolve(options.out)
   if (existsSync(out)) throw new DeapdError('output_exists', { path: out })
-  const checkpoint = openHuggingFace(resolve(options.source))
+  const checkpoint = openCheckpoint(resolve(options.source))
   const workspace = openWorkspace(out)
   try {
     const weightFile = join(workspace.folder, dataFile)
@@ -67,6 +69,11 @@ function defaultThreads({ tensors }: Checkpoint): number {
   return weights < smallModel ? 0 : availableParallelism()
 }
 
+function formOf({ shape, extras }: Checkpoint, { quantisation, block, rounding }: ImportOptions): Form {
+  if (quantisation === 'none') return { quantisation, block: 0 }
+  return { quantisation, block: block ?? (shape.hiddenSize < 1024 ? 32 : 128), rounding: rounding ?? extras.rounding }
+}
+
 async function build(
   checkpoint: Checkpoint,
   workspace: Workspace,
@@ -75,8 +82,7 @@ async function build(
 ): Promise<Manifest> {
   const { shape, embedding, finalNorm, head } = checkpoint
   const cut = cutLevels(shape.ffnSize, options.levels)
-  const block = options.quantisation === 'none' ? 0 : Math.min(options.block, cut.chunkChannels)
-  const form = { quantisation: options.quantisation, block }
+  const form = formOf(checkpoint, options)
   const weights = planWeights(dataFile)
   const plan = { shape, form, widths: cut.widths, contextTokens: shape.contextTokens }
   const layers = await orderChannels(checkpoint, pool, options)

@@ -1,3 +1,5 @@
+import type { Rounding } from './onnx/weights.ts'
+
 /** A weight matrix [rows, columns] as ONNX Runtime's MatMulNBits wants it: blocks run along the columns. */
 export interface QuantisedMatrix {
   readonly rows: number
@@ -10,20 +12,17 @@ export interface QuantisedMatrix {
   readonly scales: Float32Array
 }
 
-/** Scales to begin with, as fractions of the one that just covers the largest weight. */
-export type Search = readonly number[]
-
-/** Clipping the largest weight pays at 4 bits, where a finer step serves all the others (deap.md §4.10); not at 8. */
-const searches: Readonly<Record<4 | 8, Search>> = {
+/**
+ * Scales to try, as fractions of the one that just covers the largest weight. Clipping that weight pays at 4 bits, where a
+ * finer step serves all the others (deap.md §4.10); not at 8.
+ */
+const searches: Readonly<Record<4 | 8, readonly number[]>> = {
   4: [1.04, 1, 0.96, 0.92, 0.88, 0.84, 0.8, 0.76, 0.72, 0.68],
   8: [1],
 }
 
-/** Rounding to nearest with the covering scale and nothing else: what the search is measured against. */
-export const plainRounding: Search = []
-
 /**
- * Rounds to symmetric blocks for the least squared error. Every scale of `search` proposes codes; codes are judged by the
+ * Rounds to symmetric blocks for the least squared error. Several scales propose codes; codes are judged by the
  * error under *their* best scale Σwq/Σq², which is also the one that is stored. The sign of the scale follows the largest
  * weight, so that the one extra negative code covers it.
  */
@@ -33,7 +32,7 @@ export function quantise(
   columns: number,
   bits: 4 | 8,
   block: number,
-  search: Search = searches[bits],
+  rounding: Rounding = 'searched',
 ): QuantisedMatrix {
   const blocks = Math.ceil(columns / block)
   const bytes = (block * bits) / 8
@@ -46,11 +45,10 @@ export function quantise(
       const end = Math.min(start + block, (row + 1) * columns)
       const covering = coveringScale(weights, start, end, 2 ** (bits - 1))
       if (covering === 0) continue
-      const rounding = bestScale(weights, start, end, bits, covering, search)
       const at = row * blocks + b
-      project(weights, start, end, bits, rounding)
-      scales[at] = search.length === 0 ? rounding : projectedScale
-      pack(weights, start, end, 1 / rounding, data, at * bytes)
+      const step = rounding === 'nearest' ? covering : bestStep(weights, start, end, bits, covering)
+      scales[at] = rounding === 'nearest' ? covering : bestScale(weights, start, end, bits, step)
+      pack(weights, start, end, 1 / step, data, at * bytes)
     }
   }
   return { rows, columns, bits, block, data, scales }
@@ -73,32 +71,38 @@ function coveringScale(weights: Float32Array, start: number, end: number, offset
 /** Below this the reciprocal would leave float32's range. */
 const smallestScale = 2 ** -126
 
-function bestScale(
-  weights: Float32Array,
-  start: number,
-  end: number,
-  bits: 4 | 8,
-  covering: number,
-  search: Search,
-): number {
+/** The rounding step whose codes explain the most. */
+function bestStep(weights: Float32Array, start: number, end: number, bits: 4 | 8, covering: number): number {
   let best = covering
-  let mostExplained = -1
-  for (const fraction of search) {
-    const explained = project(weights, start, end, bits, covering * fraction)
-    if (explained > mostExplained) {
-      mostExplained = explained
+  let most = -1
+  for (const fraction of searches[bits]) {
+    const [wq, qq] = project(weights, start, end, bits, covering * fraction)
+    if (wq * wq > most * qq) {
+      most = (wq * wq) / qq
       best = covering * fraction
     }
   }
   return best
 }
 
-/** The best scale for the codes of the last `project`: this loop runs ten times over every weight, so it makes no objects. */
-let projectedScale = 0
+/** The scale of least squared error for the codes that rounding by `step` gives. */
+function bestScale(weights: Float32Array, start: number, end: number, bits: 4 | 8, step: number): number {
+  const [wq, qq] = project(weights, start, end, bits, step)
+  return qq === 0 ? step : wq / qq
+}
 
-/** How much of Σw² the codes that rounding by `rounding` gives can explain, under their best scale. */
-function project(weights: Float32Array, start: number, end: number, bits: 4 | 8, rounding: number): number {
-  const inverse = 1 / rounding
+/** Σwq and Σq² of the last `project`: it runs ten times over every weight, so it makes no garbage. */
+const projection: [wq: number, qq: number] = [0, 0]
+
+/** Correlates the weights with the codes that rounding by `step` gives. The result is overwritten by the next call. */
+function project(
+  weights: Float32Array,
+  start: number,
+  end: number,
+  bits: 4 | 8,
+  step: number,
+): readonly [number, number] {
+  const inverse = 1 / step
   const offset = bits === 4 ? 8 : 128
   const highest = 2 * offset - 1
   const half = offset + 0.5
@@ -114,8 +118,9 @@ function project(weights: Float32Array, start: number, end: number, bits: 4 | 8,
     wq += weight * q
     qq += q * q
   }
-  projectedScale = qq === 0 ? rounding : wq / qq
-  return qq === 0 ? 0 : wq * projectedScale
+  projection[0] = wq
+  projection[1] = qq
+  return projection
 }
 
 function packNibbles(

@@ -3,9 +3,14 @@ import { type ElementType, elementType, type Node, node, type TensorInfo } from 
 
 export type Quantisation = 'int4' | 'int8' | 'none'
 
+/** How a block's scale is found: the one that covers its largest weight, or the one of least squared error. */
+export type Rounding = 'nearest' | 'searched'
+
 export interface Form {
   readonly quantisation: Quantisation
   readonly block: number
+  /** Default: searched. */
+  readonly rounding?: Rounding
 }
 
 /**
@@ -20,6 +25,7 @@ export type Part = { readonly name: string; readonly offset: number; readonly by
       readonly matrix: Matrix
       readonly bits: 4 | 8
       readonly block: number
+      readonly rounding: Rounding
       readonly scalesOffset: number
       readonly scalesBytes: number
     }
@@ -79,7 +85,7 @@ export function planWeights(fileName: string): WeightPlan {
         parts.push({ kind: 'values', name, offset: reserve(name, type, dims, bytes), bytes, matrix: data })
       }
     },
-    matmul(name, input, matrix, { quantisation, block }) {
+    matmul(name, input, matrix, { quantisation, block, rounding = 'searched' }) {
       const { rows, columns } = matrix
       const output = `${name}.out`
       const weight = `${name}.weight`
@@ -95,7 +101,18 @@ export function planWeights(fileName: string): WeightPlan {
       const scales = rows * blocks * 4
       const offset = reserve(weight, 'uint8', [rows, blocks, (block * bits) / 8], bytes)
       const scalesOffset = reserve(`${name}.scales`, 'float32', [rows, blocks], scales)
-      parts.push({ kind: 'blocks', name, offset, bytes, matrix, bits, block, scalesOffset, scalesBytes: scales })
+      parts.push({
+        kind: 'blocks',
+        name,
+        offset,
+        bytes,
+        matrix,
+        bits,
+        block,
+        rounding,
+        scalesOffset,
+        scalesBytes: scales,
+      })
       return node('com.microsoft.MatMulNBits', [input, weight, `${name}.scales`], [output], {
         K: columns,
         N: rows,

@@ -38,7 +38,7 @@ export function writePart(part: Part, fd: number, read: ReadRows): string {
       break
     case 'blocks':
       eachStrip(part.matrix, read, (strip, _, rows) => {
-        const quantised = quantise(strip, rows, part.matrix.columns, part.bits, part.block)
+        const quantised = quantise(strip, rows, part.matrix.columns, part.bits, part.block, part.rounding)
         main.write(quantised.data)
         scales.write(quantised.scales)
       })

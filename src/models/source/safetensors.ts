@@ -1,7 +1,7 @@
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DeapdError, detailOf } from '../../errors.ts'
-import { dtypes } from './dtypes.ts'
+import { floatDtypes } from './dtypes.ts'
 import { readFully, type TensorEntry, type TensorTable } from './tensors.ts'
 
 const indexFile = 'model.safetensors.index.json'
@@ -74,8 +74,12 @@ function readHeader(fd: number, path: string, fileBytes: number): [string, Tenso
     .filter(([name]) => name !== '__metadata__')
     .map(([name, described]) => {
       const { dtype, shape, from, to } = checked(name, described)
-      const format = dtypes[dtype]
-      if (!format) throw new DeapdError('import_unsupported', { path, detail: `${name} has dtype ${dtype}` })
+      const format = Object.hasOwn(floatDtypes, dtype) ? floatDtypes[dtype] : undefined
+      if (!format)
+        throw new DeapdError('import_unsupported', {
+          path,
+          detail: `${name} is stored as ${dtype}; deapd reads ${Object.keys(floatDtypes).join(', ')}`,
+        })
       if (shape.reduce((a, b) => a * b, 1) * format.blockBytes !== to - from) {
         throw new Error(`tensor ${name} has the wrong length`)
       }

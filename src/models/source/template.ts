@@ -6,7 +6,7 @@ import { readJson } from './safetensors.ts'
  * LLaMA-2's chat form, for folders that bring no template: system text inside the first user turn, one user and one
  * assistant turn after the other.
  */
-const llama2Template = `{{ bos_token }}{% set system = messages[0].content if messages[0].role == 'system' else '' %}\
+export const llama2Template = `{{ bos_token }}{% set system = messages[0].content if messages[0].role == 'system' else '' %}\
 {% set turns = messages[1:] if messages[0].role == 'system' else messages %}\
 {% for message in turns %}\
 {% if message.role == 'user' %}[INST] {% if loop.first and system %}<<SYS>>
