@@ -7,12 +7,17 @@ export interface Figures {
   readonly toHz: number
   readonly predictedWatts: number
   readonly measuredWatts: number | null
+  /** What the last reading should have been. */
+  readonly expectedWatts: number | null
   readonly tjCelsius: number | null
   readonly throttleCelsius: number
   readonly readingAgeMs: number | null
   readonly duty: number
   readonly capLevel: number
   readonly fullLevel: number
+  /** The cap the board really has. */
+  readonly boardHz: number
+  readonly tokenSeconds: number
 }
 
 /** One row per reason: the sentence shown on the page and in the log. */
@@ -20,6 +25,12 @@ export const reasons = {
   start: (f) => `started at the lowest GPU cap, ${mhz(f.toHz)} MHz`,
   idle: (f) => `no request: ${cap(f)}, about ${watts(f.predictedWatts)}`,
   within_budget: (f) => `${budget(f)}: ${cap(f)}, predicted ${watts(f.predictedWatts)}`,
+  least_energy: (f) =>
+    `${cap(f)}: the fewest joules per token within the ${budget(f)}, predicted ${watts(f.predictedWatts)}`,
+  latency_target: (f) =>
+    f.tokenSeconds === 0
+      ? `${cap(f)}: as fast as the ${budget(f)} allows, predicted ${watts(f.predictedWatts)}`
+      : `${cap(f)} to keep the latency target, predicted ${watts(f.predictedWatts)}`,
   over_budget: (f) =>
     `${budget(f)}: measured ${watts(f.measuredWatts)}, ${cap(f)}, predicted ${watts(f.predictedWatts)}`,
   predicted_over_budget: (f) => `${budget(f)}: ${cap(f)}, predicted ${watts(f.predictedWatts)}`,
@@ -33,8 +44,21 @@ export const reasons = {
   telemetry_missing: (f) => `power is unknown: ${cap(f)}, the safest point`,
   telemetry_stale: (f) =>
     `the last power reading is ${Math.round(f.readingAgeMs ?? 0)} ms old: ${cap(f)}, the safest point`,
+  telemetry_stuck: (f) =>
+    `the power reading stays at ${watts(f.measuredWatts)} although the load changed: ${cap(f)}, the safest point`,
+  telemetry_implausible: (f) =>
+    `the power reading of ${watts(f.measuredWatts)} cannot be true at about ${watts(f.expectedWatts)}: ${cap(f)}, the safest point`,
+  telemetry_drift: (f) => `the power sensor seems to drift low: ${cap(f)}, the safest point`,
+  probe: (f) => `testing whether the power sensor still moves: ${cap(f)} for a moment`,
   thermal: (f) =>
-    `${(f.tjCelsius ?? Number.NaN).toFixed(1)} °C is close to throttling at ${f.throttleCelsius} °C: ${cap(f)}`,
+    f.tjCelsius === null
+      ? `the board throttles: ${cap(f)}`
+      : `${f.tjCelsius.toFixed(1)} °C is close to throttling at ${f.throttleCelsius} °C: ${cap(f)}`,
+  over_current: (f) => `the board counted an over-current event: ${cap(f)}`,
+  clock_refused: (f) =>
+    `the board stays at ${mhz(f.boardHz)} MHz and does not take the GPU cap ${mhz(f.toHz)} MHz: ` +
+    `engine busy ${Math.round(100 * f.duty)} % of the time, predicted ${watts(f.predictedWatts)}`,
+  hold: (f) => `held by hand: ${cap(f)}, predicted ${watts(f.predictedWatts)}`,
 } as const satisfies Record<Reason, (figures: Figures) => string>
 
 const mhz = (hz: number): string => String(Math.floor(hz / 1e6))

@@ -1,127 +1,133 @@
-import { chooseClock, type Facts } from './clock.ts'
-import { chooseLevel } from './level.ts'
-import { expectedWorks, highestWithin, learnedCorrection, predictedWatts, thriftiestLevel } from './predict.ts'
-import { reasons } from './reasons.ts'
+import { admitted, chunkOf } from './admit.ts'
+import { type CeilingMove, nextCeiling, rungOf, rungUnder } from './ceiling.ts'
+import { bindingLimit, eachPhase, hungriest, type Limit, runningPhases } from './choose.ts'
+import { conditionsOf, explain } from './explain.ts'
+import { budgetGuard, overCurrentGuard, overWatts, refusalGuard, thermalGuard } from './guards.ts'
+import { observe } from './observe.ts'
+import { idleWatts } from './plant.ts'
+import { pointsOf, rungByRatio, thriftiestLevel } from './points.ts'
+import { nextProbe } from './probe.ts'
+import { soundInputs } from './sound.ts'
+import { squeeze } from './squeeze.ts'
 import { aimWatts, tuning } from './tuning.ts'
-import type { Decision, GovernorState, Inputs } from './types.ts'
+import type { Decision, GovernorState, Inputs, Phase, Reason } from './types.ts'
+import { type Wanted, wantedForDecode, wantedForPrefill } from './wanted.ts'
 
 /** One tick of the law: what was seen goes in, what shall be done comes out. Pure: equal arguments, equal results. */
 export function step(
-  state: GovernorState,
-  inputs: Inputs,
+  before: GovernorState,
+  raw: Inputs,
 ): { readonly state: GovernorState; readonly decision: Decision } {
+  const inputs = soundInputs(raw)
   const { atMs, ladder, limits, model, load } = inputs
-  const telemetry = telemetryFault(inputs)
-  const correction = telemetry === null ? learnedCorrection(state, inputs) : state.correction
-  const busy = load.active + load.queued > 0
-  const busyAtMs = busy ? atMs : state.busyAtMs
-  const idle = atMs - busyAtMs > tuning.idleAfterMs
-  const works = idle ? [] : expectedWorks(load)
+  const state = observe(before, inputs)
+  const { fault } = state.health
+  const idle = atMs - state.busyAtMs > tuning.idleAfterMs
+  const top = ladder.gpuHz.length - 1
+  const current = rungOf(ladder.gpuHz, state.gpuHz)
+
+  // What each kind of work would draw at each rung, and which kinds may run before the next step.
+  const known = { model, plant: state.plant, pace: state.pace }
+  const points = eachPhase((phase) => pointsOf(ladder, known, load[phase].work))
+  const phases = runningPhases(inputs)
+  const worst = hungriest(phases, points)
+  const idling = idleWatts(state.plant, model)
+
+  // Guards: what a reading over the budget, heat, over-current events and a board that does not obey forbid.
+  const over = fault === null && !idle ? overWatts(state, inputs) : null
   const aim = aimWatts(limits.budgetWatts)
-  const heat = thermalLimit(state, inputs)
-  const facts: Facts = {
-    telemetry,
-    idle,
-    waking: busy && state.idle,
-    budgetChanged: limits.budgetWatts !== state.budgetWatts,
-    overWatts: overWatts(state, inputs, telemetry),
-    aim,
-    works,
-    current: rungOf(ladder.gpuHz, state.decision.gpuHz),
-    feasible: highestWithin(ladder, model, correction, works, aim),
-    thermal: rungOf(ladder.gpuHz, heat.thermalHz),
+  const overRung = over === null ? null : rungByRatio(worst, current, { watts: over, aim, idleWatts: idling })
+  const barred = budgetGuard(state, inputs, over)
+  const heat = thermalGuard(state, inputs)
+  const overCurrent = overCurrentGuard(state, inputs)
+  const refusedAtMs = refusalGuard(state, inputs)
+  const refused = refusedAtMs !== null && atMs - refusedAtMs >= tuning.refusedMs
+
+  // Ceilings: how high each kind of work may go. Wanted: where it would be thriftiest in time.
+  const settled = (inputs.reading?.atMs ?? 0) >= state.changedAtMs + tuning.windowMs
+  const mayRaise = settled && over === null && !refused && state.decision.duty === 1
+  const moves = eachPhase((phase): CeilingMove => {
+    const ceiling = state.ceilings[phase]
+    if (fault !== null) return { ceiling: { rung: 0, raisedAtMs: atMs }, reason: 'dwell' }
+    if (overRung !== null && overRung < ceiling.rung) {
+      return { ceiling: { ...ceiling, rung: overRung }, reason: 'predicted_over_budget' }
+    }
+    return nextCeiling(ceiling, points[phase], { atMs, budgetWatts: limits.budgetWatts, mayRaise: mayRaise && !idle })
+  })
+  const costs = (phase: Phase) => ({ idleWatts: idling, backlog: state.backlog, rung: state.wanted[phase] })
+  const wanted: Readonly<Record<Phase, Wanted>> = {
+    decode: wantedForDecode(inputs, points.decode, costs('decode')),
+    prefill: wantedForPrefill(inputs, points.prefill, costs('prefill')),
   }
-  const clock = chooseClock(state, inputs, facts)
-  const gpuHz = ladder.gpuHz[clock.rung]
-  const level = chooseLevel(state, inputs, facts, correction)
-  const reason = level.brownOut ? 'brown_out' : clock.reason
-  const power = predictedWatts(model, correction, gpuHz, works)
-  const predicted = model.idleWatts + level.duty * (power - model.idleWatts)
-  const changed = gpuHz !== state.decision.gpuHz
-  const raised = gpuHz > state.decision.gpuHz && !facts.waking
-  const decision: Decision = {
+  const probe = nextProbe(state, inputs, { points: worst, current, quiet: idle || fault !== null })
+
+  // The lowest limit decides, and its reason is the decision's.
+  const newBudget = limits.budgetWatts < state.budgetWatts
+  const lowered = (reason: Reason): Reason => (newBudget ? 'budget_changed' : reason)
+  const highest = phases.map((phase) => wanted[phase]).reduce((a, b) => (b.rung > a.rung ? b : a))
+  const limit = bindingLimit(
+    [
+      ...only(fault !== null, { rung: 0, reason: fault ?? 'start' }),
+      ...only(idle, { rung: 0, reason: 'idle' }),
+      ...only(probe.rung !== null, { rung: probe.rung ?? 0, reason: 'probe' }),
+      { rung: rungUnder(overCurrent.overCurrent, ladder.gpuHz, atMs), reason: 'over_current' },
+      ...only(heat.thermalRung < top, { rung: heat.thermalRung, reason: 'thermal' }),
+      ...only(overRung !== null, { rung: overRung ?? 0, reason: lowered('over_budget') }),
+      ...phases
+        .map((phase) => moves[phase])
+        .map(({ ceiling: { rung }, reason }) => ({ rung, reason: lowered(reason) })),
+      highest,
+      { rung: rungUnder(barred, ladder.gpuHz, atMs), reason: 'within_budget' },
+    ],
+    top,
+  )
+
+  // What the clock alone cannot do, pauses and levels do.
+  const lowest = phases.map((phase) => points[phase][refused ? current : 0])
+  const pressed = squeeze(state, inputs, { points: lowest, idleWatts: idling, idle })
+  const rung = refused ? current : limit.rung
+  const gpuHz = ladder.gpuHz[limit.rung]
+  const decision: Omit<Decision, 'explanation'> = {
     gpuHz,
-    capLevel: level.capLevel,
-    ecoLevel: Math.min(level.capLevel, thriftiestLevel(ladder, model, correction, gpuHz, load.decodeWork)),
-    duty: level.duty,
-    reason,
-    explanation: reasons[reason]({
-      budgetWatts: limits.budgetWatts,
-      fromHz: state.decision.gpuHz,
-      toHz: gpuHz,
-      predictedWatts: predicted,
-      measuredWatts: inputs.reading?.totalWatts ?? null,
-      tjCelsius: inputs.reading?.tjCelsius ?? null,
-      throttleCelsius: limits.throttleCelsius,
-      readingAgeMs: inputs.reading === null ? null : atMs - inputs.reading.atMs,
-      duty: level.duty,
-      capLevel: level.capLevel,
-      fullLevel: ladder.shares.length - 1,
+    cpuHz: null,
+    capLevel: pressed.capLevel,
+    ecoLevel: Math.min(pressed.capLevel, thriftiestLevel(ladder.shares, known, ladder.gpuHz[rung], load.decode.work)),
+    duty: pressed.duty,
+    concurrency: admitted(inputs, state.pace, ladder.gpuHz[rung]),
+    prefillChunk: chunkOf(inputs, state.pace, ladder.gpuHz[rung], pressed.duty),
+    reason: fault !== null ? fault : refused ? 'clock_refused' : pressed.brownOut ? 'brown_out' : limit.reason,
+    conditions: conditionsOf({
+      [fault ?? 'start']: fault !== null,
+      over_budget: over !== null,
+      over_current: overCurrent.overCurrent !== null && atMs < overCurrent.overCurrent.untilMs,
+      thermal: heat.thermalRung < top,
+      brown_out: pressed.brownOut,
+      clock_refused: refused,
     }),
-    predictedWatts: predicted,
+    predictedWatts: idle ? idling : idling + pressed.duty * (worst[rung].watts - idling),
   }
-  const over = facts.overWatts !== null
+  const decided = { ...decision, explanation: explain(state, inputs, decision) }
+  const { expectedWatts: _, ...kept } = state
   return {
-    decision,
+    decision: decided,
     state: {
-      decision,
-      correction,
-      changedAtMs: changed ? atMs : state.changedAtMs,
-      raisedAtMs: raised ? atMs : state.raisedAtMs,
-      levelAtMs: level.capLevel !== state.decision.capLevel ? atMs : state.levelAtMs,
-      busyAtMs,
-      idle: idle && telemetry === null,
+      ...kept,
+      decision: decided,
+      atMs,
+      gpuHz: refused ? state.gpuHz : gpuHz,
+      changedAtMs: gpuHz !== state.gpuHz && !refused ? atMs : state.changedAtMs,
+      levelAtMs: decided.capLevel !== state.decision.capLevel ? atMs : state.levelAtMs,
+      idle,
       budgetWatts: limits.budgetWatts,
-      overSinceMs: over ? (state.overSinceMs ?? atMs) : null,
-      barred: barredAfter(state, inputs, facts),
+      ceilings: eachPhase((phase) => moves[phase].ceiling),
+      wanted: eachPhase((phase) => wanted[phase].rung),
+      barred,
       ...heat,
+      ...overCurrent,
+      refusedAtMs,
+      probe: probe.next,
     },
   }
 }
 
-function telemetryFault({ atMs, reading, limits }: Inputs): Facts['telemetry'] {
-  if (reading === null || reading.totalWatts === null) return 'telemetry_missing'
-  return atMs - reading.atMs > limits.staleAfterMs ? 'telemetry_stale' : null
-}
-
-function overWatts(state: GovernorState, inputs: Inputs, telemetry: Facts['telemetry']): number | null {
-  const { reading, limits } = inputs
-  if (telemetry !== null || reading?.totalWatts == null) return null
-  const settled = reading.atMs >= state.changedAtMs + tuning.settleMs
-  return settled && reading.totalWatts > limits.budgetWatts ? reading.totalWatts : null
-}
-
-/** A cap that measured over the budget is barred for a while, twice as long each time it fails again soon. */
-function barredAfter(state: GovernorState, inputs: Inputs, facts: Facts): GovernorState['barred'] {
-  const { atMs } = inputs
-  if (facts.budgetChanged) return null
-  if (facts.overWatts === null || facts.current === 0) return state.barred
-  const { barred } = state
-  const again = barred !== null && atMs < barred.untilMs + barred.holdMs
-  const holdMs = again ? Math.min(tuning.barMostMs, 2 * barred.holdMs) : tuning.barMs
-  return { hz: state.decision.gpuHz, untilMs: atMs + holdMs, holdMs }
-}
-
-/** Heat moves slowly: the thermal cap goes one rung down per dwell when close to throttling, and up when well below. */
-function thermalLimit(state: GovernorState, inputs: Inputs): Pick<GovernorState, 'thermalHz' | 'thermalAtMs'> {
-  const { atMs, ladder, limits, reading } = inputs
-  const held = { thermalHz: state.thermalHz, thermalAtMs: state.thermalAtMs }
-  const tj = reading?.tjCelsius ?? null
-  if (tj === null || atMs - state.thermalAtMs < tuning.raiseDwellMs) return held
-  const rung = rungOf(ladder.gpuHz, state.thermalHz)
-  if (tj >= limits.throttleCelsius - tuning.thermalMarginKelvin) {
-    // From the cap in force: stepping an unused ceiling down would cool nothing.
-    const from = Math.min(rung, rungOf(ladder.gpuHz, state.decision.gpuHz))
-    return { thermalHz: ladder.gpuHz[Math.max(0, from - 1)], thermalAtMs: atMs }
-  }
-  if (tj > limits.throttleCelsius - tuning.thermalReleaseKelvin || rung === ladder.gpuHz.length - 1) return held
-  return { thermalHz: ladder.gpuHz[rung + 1], thermalAtMs: atMs }
-}
-
-/** The rung at or below this clock. */
-function rungOf(points: readonly number[], hz: number): number {
-  return Math.max(
-    0,
-    points.findLastIndex((point) => point <= hz),
-  )
-}
+const only = (holds: boolean, limit: Limit): readonly Limit[] => (holds ? [limit] : [])

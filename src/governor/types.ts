@@ -1,5 +1,9 @@
 import type { PowerModel } from '../board/types.ts'
 import type { Work } from '../board/work.ts'
+import type { Health } from './health.ts'
+import type { Pace } from './pace.ts'
+import type { Plant } from './plant.ts'
+import type { Interval } from './window.ts'
 
 /** What the governor may move: the ladder of GPU caps and the levels of the loaded model. */
 export interface Ladder {
@@ -9,11 +13,60 @@ export interface Ladder {
   readonly shares: readonly number[]
 }
 
+/** A point somebody pinned by hand. It never lifts a limit: budget, heat and sensors still win. */
+export interface Hold {
+  readonly gpuHz: number | null
+  readonly level: number | null
+}
+
 export interface Limits {
+  /** The tightest of the board's, the operator's and the fleet's budget. */
   readonly budgetWatts: number
   readonly throttleCelsius: number
   /** Readings older than this are not steered by (PowerSource.staleAfterMs). */
   readonly staleAfterMs: number
+  /** Seconds one answer may wait for its next token; 0 asks for the fastest point within the budget. */
+  readonly tokenSeconds: number
+  /** Seconds in which the prompts that wait should be read. */
+  readonly firstTokenSeconds: number
+  /** Answers the engine can make at the same time. */
+  readonly maxSequences: number
+  readonly hold: Hold | null
+}
+
+/** What the sensors said. */
+export interface Sensed {
+  readonly atMs: number
+  /** Module watts; null when the sensors do not know. */
+  readonly totalWatts: number | null
+  readonly tjCelsius: number | null
+  /** Over-current events since boot; null when the board does not count them. */
+  readonly overCurrentEvents?: number | null
+  /** True while the board throttles by itself (a cooling device is active). */
+  readonly throttling?: boolean
+}
+
+/** One kind of engine work: how it looks now, how long a step of it took lately, and how much of it ran. */
+export interface PhaseLoad {
+  /** One step at the full level as it would be now. */
+  readonly work: Work
+  /** Seconds in which such steps ran since the last decision. */
+  readonly seconds: number
+  /** Measured seconds of the last whole step at an unchanged clock; null when there was none. */
+  readonly stepSeconds: number | null
+}
+
+export interface Load {
+  readonly active: number
+  readonly queued: number
+  /** Answers under way whose prompt is not read yet, and the prompt tokens that wait (queued ones included). */
+  readonly prefilling: number
+  readonly promptTokens: number
+  /** Mean bytes of keys and values that each decoding answer adds to a step. */
+  readonly sequenceBytes: number
+  readonly decode: PhaseLoad
+  readonly prefill: PhaseLoad & { readonly tokens: number }
+  readonly intervalSeconds: number
 }
 
 /** Everything one step may look at. Times are monotonic milliseconds passed in; nothing is read from a clock. */
@@ -22,23 +75,10 @@ export interface Inputs {
   readonly ladder: Ladder
   readonly limits: Limits
   readonly model: PowerModel
-  /** Module watts and when they were read; null when the sensors do not know. */
-  readonly reading: {
-    readonly atMs: number
-    readonly totalWatts: number | null
-    readonly tjCelsius: number | null
-  } | null
-  /** What the engine is doing: work that ran since the last step, and the full-level cost of one decode token. */
-  readonly load: {
-    readonly active: number
-    readonly queued: number
-    /** Seconds of prefill and decode work since the last step, and how long that was. */
-    readonly prefillSeconds: number
-    readonly decodeSeconds: number
-    readonly intervalSeconds: number
-    readonly decodeWork: Work
-    readonly prefillWork: Work
-  }
+  readonly reading: Sensed | null
+  /** The GPU cap that the board has, read back after the last decision; null when it has none to read. */
+  readonly gpuCapHz: number | null
+  readonly load: Load
 }
 
 /** Machine-readable reasons, one row each in reasons.ts. */
@@ -46,6 +86,8 @@ export type Reason =
   | 'start'
   | 'idle'
   | 'within_budget'
+  | 'least_energy'
+  | 'latency_target'
   | 'over_budget'
   | 'predicted_over_budget'
   | 'budget_changed'
@@ -54,10 +96,19 @@ export type Reason =
   | 'brown_out'
   | 'telemetry_missing'
   | 'telemetry_stale'
+  | 'telemetry_stuck'
+  | 'telemetry_implausible'
+  | 'telemetry_drift'
+  | 'probe'
   | 'thermal'
+  | 'over_current'
+  | 'clock_refused'
+  | 'hold'
 
 export interface Decision {
   readonly gpuHz: number
+  /** CPU cap in Hz; null leaves the board's own. */
+  readonly cpuHz: number | null
   /** Highest level any request may use: the full level unless the budget cannot be met by clocks alone (brown-out). */
   readonly capLevel: number
   /** Level for requests that allow any (`eco`). */
@@ -68,30 +119,67 @@ export interface Decision {
    * with them so that the pace of tokens holds.
    */
   readonly duty: number
+  /** Answers to make at the same time. */
+  readonly concurrency: number
+  /** Prompt tokens to run at once. */
+  readonly prefillChunk: number
   readonly reason: Reason
+  /** Everything that is not as it should be, besides the reason of the last move; alarms are made of it. */
+  readonly conditions: readonly Reason[]
   /** One sentence with the figures, for the page and the log. */
   readonly explanation: string
   readonly predictedWatts: number
 }
 
+export type Phase = 'decode' | 'prefill'
+
+/** How high a phase may go: down at once, up by one rung per dwell. */
+export interface Ceiling {
+  readonly rung: number
+  readonly raisedAtMs: number
+}
+
+/** A cap that turned out too high: not tried again before `untilMs`; `holdMs` doubles when it fails again. */
+export interface Bar {
+  readonly hz: number
+  readonly untilMs: number
+  readonly holdMs: number
+}
+
+/** A test of a reading that does not move: a lower cap for a moment. */
+export interface Probe {
+  readonly rung: number
+  readonly untilMs: number
+}
+
 export interface GovernorState {
   readonly decision: Decision
-  /** Measured over predicted watts, low-passed: the online correction of the power model. */
-  readonly correction: number
-  /** When the GPU cap last changed, and when it was last raised in steps. */
+  readonly atMs: number
+  /** The clock the board really ran at since the last decision. */
+  readonly gpuHz: number
+  /** When that clock last changed, when the cap level did, and when a request was last there. */
   readonly changedAtMs: number
-  readonly raisedAtMs: number
-  /** When the cap level last changed. */
   readonly levelAtMs: number
-  /** When a request was last active or queued. */
   readonly busyAtMs: number
-  /** True while nothing runs and the sensors are sound: the cap may then go straight to the feasible point. */
   readonly idle: boolean
   readonly budgetWatts: number
-  readonly overSinceMs: number | null
-  /** A cap that turned out too high: not tried again before `untilMs`; `holdMs` doubles when it fails again. */
-  readonly barred: { readonly hz: number; readonly untilMs: number; readonly holdMs: number } | null
-  /** Highest cap the temperature allows, and when that last moved. */
-  readonly thermalHz: number
+  readonly ceilings: Readonly<Record<Phase, Ceiling>>
+  /** What the plant turned out to be, and what the last second looked like. */
+  readonly plant: Plant
+  readonly pace: Pace
+  readonly recent: readonly Interval[]
+  readonly health: Health
+  /** Part of the time, low-passed, in which requests had to wait: then a faster step is worth its idle watts. */
+  readonly backlog: number
+  readonly barred: Bar | null
+  readonly overCurrent: Bar | null
+  readonly overCurrentEvents: number | null
+  /** Highest rung the temperature allows, and when that last moved. */
+  readonly thermalRung: number
   readonly thermalAtMs: number
+  /** Since when the board's cap has been above the one decided; null while it obeys. */
+  readonly refusedAtMs: number | null
+  /** The rung each phase asked for last. */
+  readonly wanted: Readonly<Record<Phase, number>>
+  readonly probe: Probe
 }

@@ -1,0 +1,105 @@
+import { expected, variance } from './kalman.ts'
+import { driftOf, noiseOf, type Plant } from './plant.ts'
+import { tuning } from './tuning.ts'
+import type { Inputs } from './types.ts'
+
+export type Fault =
+  | 'telemetry_missing'
+  | 'telemetry_stale'
+  | 'telemetry_stuck'
+  | 'telemetry_implausible'
+  | 'telemetry_drift'
+
+/** What is known of the sensor itself. */
+export interface Health {
+  readonly fault: Fault | null
+  /** When the last unsound reading was seen. */
+  readonly unsoundAtMs: number
+  readonly readAtMs: number
+  readonly watts: number | null
+  /** Since when the reading has been the same, how many readings that are, and between what the expectation moved. */
+  readonly sameSinceMs: number
+  readonly sameCount: number
+  readonly leastExpected: number
+  readonly mostExpected: number
+  readonly implausibleSinceMs: number | null
+  /** True for the one step in which everything learned is given up. */
+  readonly relearn: boolean
+}
+
+export const unread: Health = {
+  fault: 'telemetry_missing',
+  unsoundAtMs: Number.NEGATIVE_INFINITY,
+  readAtMs: Number.NEGATIVE_INFINITY,
+  watts: null,
+  sameSinceMs: 0,
+  sameCount: 0,
+  leastExpected: 0,
+  mostExpected: 0,
+  implausibleSinceMs: null,
+  relearn: false,
+}
+
+export interface Seen {
+  readonly features: readonly number[]
+  readonly unevenWatts: number
+}
+
+/** Judges the reading against what the plant should draw. A fault lasts until readings have been sound for a while. */
+export function judge(before: Health, plant: Plant, inputs: Inputs, seen: Seen | null): Health {
+  const { atMs, reading, limits } = inputs
+  const health = { ...before, relearn: false }
+  if (reading === null || reading.totalWatts === null || !Number.isFinite(reading.totalWatts)) {
+    return { ...health, fault: 'telemetry_missing', unsoundAtMs: atMs }
+  }
+  if (atMs - reading.atMs > limits.staleAfterMs) return { ...health, fault: 'telemetry_stale', unsoundAtMs: atMs }
+  if (reading.atMs <= before.readAtMs || seen === null) return recovered(health, atMs)
+  const watts = reading.totalWatts
+  const should = expected(plant.fast, seen.features)
+  const followed = { ...health, ...repetition(before, reading.atMs, watts, should), readAtMs: reading.atMs, watts }
+  const implausibleSinceMs = implausible(plant, seen, watts, should) ? (before.implausibleSinceMs ?? atMs) : null
+  const judged = { ...followed, implausibleSinceMs }
+  const fault = stuck(judged) ? 'telemetry_stuck' : implausibleSinceMs !== null ? 'telemetry_implausible' : null
+  if (fault === 'telemetry_implausible' && atMs - (implausibleSinceMs ?? atMs) >= tuning.relearnMs) {
+    return { ...judged, fault, unsoundAtMs: atMs, implausibleSinceMs: null, relearn: true }
+  }
+  if (fault !== null) return { ...judged, fault, unsoundAtMs: atMs }
+  if (driftOf(plant, seen.features) < -tuning.driftShare) {
+    return { ...judged, fault: 'telemetry_drift', unsoundAtMs: atMs }
+  }
+  return recovered(judged, atMs)
+}
+
+function recovered(health: Health, atMs: number): Health {
+  return health.fault !== null && atMs - health.unsoundAtMs < tuning.soundMs ? health : { ...health, fault: null }
+}
+
+function repetition(before: Health, readAtMs: number, watts: number, should: number) {
+  if (watts !== before.watts) {
+    return { sameSinceMs: readAtMs, sameCount: 1, leastExpected: should, mostExpected: should }
+  }
+  return {
+    sameSinceMs: before.sameSinceMs,
+    sameCount: before.sameCount + 1,
+    leastExpected: Math.min(before.leastExpected, should),
+    mostExpected: Math.max(before.mostExpected, should),
+  }
+}
+
+/** The same figure again and again although the load has changed since it was first read. */
+function stuck(health: Health): boolean {
+  const moved = health.mostExpected - health.leastExpected
+  const enough = Math.max(tuning.stuckWatts, tuning.stuckShare * health.mostExpected)
+  return health.sameCount >= 3 && health.readAtMs - health.sameSinceMs >= tuning.stuckMs && moved > enough
+}
+
+function implausible(plant: Plant, { features, unevenWatts }: Seen, watts: number, should: number): boolean {
+  if (watts < 0) return true
+  const deviation = Math.sqrt(variance(plant.fast, features) + noiseOf(watts, unevenWatts))
+  const most = Math.max(
+    tuning.implausibleDeviations * deviation,
+    tuning.implausibleShare * should,
+    tuning.implausibleWatts,
+  )
+  return Math.abs(watts - should) > most
+}

@@ -1,0 +1,65 @@
+import type { PowerModel } from '../board/types.ts'
+import { idleFeatures, prior, wander } from './features.ts'
+import { type Estimate, expected, forget, learn, variance } from './kalman.ts'
+import { tuning } from './tuning.ts'
+
+/**
+ * What is known of the plant, twice: the fast estimate follows within seconds and steers; the slow one needs minutes and
+ * is what the fast one is held against, so that a sensor that drifts cannot talk the law into more than it should do.
+ */
+export interface Plant {
+  readonly fast: Estimate
+  readonly slow: Estimate
+  /** Seconds of work that were learned from. */
+  readonly informedSeconds: number
+}
+
+export const freshPlant: Plant = { fast: prior, slow: prior, informedSeconds: 0 }
+
+const slowWander = wander.map(() => tuning.slowWander)
+const bounds = { least: tuning.multiplierLeast, most: tuning.multiplierMost }
+
+/** Takes in a sound reading of a stretch with these features. */
+export function learnPlant(
+  plant: Plant,
+  reading: {
+    readonly watts: number
+    readonly features: readonly number[]
+    readonly unevenWatts: number
+    readonly seconds: number
+  },
+): Plant {
+  const { watts, features, unevenWatts, seconds } = reading
+  const noise = noiseOf(watts, unevenWatts)
+  const busy = features.some((feature, i) => i > 0 && feature > 0)
+  return {
+    fast: learn(forget(plant.fast, seconds, wander, prior), features, watts, noise, bounds),
+    slow: learn(forget(plant.slow, seconds, slowWander, prior), features, watts, noise, bounds),
+    informedSeconds: plant.informedSeconds + (busy ? seconds : 0),
+  }
+}
+
+/** Variance of a reading, watts²: the sensor's steps, its gain, and a load that moved under it. */
+export function noiseOf(watts: number, unevenWatts: number): number {
+  return tuning.noiseWatts ** 2 + (tuning.noiseShare * watts) ** 2 + (tuning.unevenShare * unevenWatts) ** 2
+}
+
+/** Watts to be expected, and the most they should turn out to be. */
+export function predict(
+  plant: Plant,
+  features: readonly number[],
+): { readonly watts: number; readonly mostWatts: number } {
+  const watts = Math.max(expected(plant.fast, features), tuning.thriftShare * expected(plant.slow, features))
+  const doubt = Math.sqrt(variance(plant.fast, features) + tuning.doubtLeastWatts ** 2)
+  return { watts, mostWatts: watts + tuning.doubt * doubt }
+}
+
+export function idleWatts(plant: Plant, model: PowerModel): number {
+  return predict(plant, idleFeatures(model)).watts
+}
+
+/** By how much the plant seems to have changed of late, as a share of the watts at these features: negative is thriftier. */
+export function driftOf(plant: Plant, features: readonly number[]): number {
+  if (plant.informedSeconds < tuning.driftInformedSeconds) return 0
+  return expected(plant.fast, features) / expected(plant.slow, features) - 1
+}

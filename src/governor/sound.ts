@@ -1,0 +1,50 @@
+import type { Inputs } from './types.ts'
+
+/**
+ * Inputs with everything that is not a number taken out: what a sensor or an engine says wrongly must not reach the law as
+ * NaN. An unusable value becomes unknown (null) where that exists, else the harmless end of its range.
+ */
+export function soundInputs(inputs: Inputs): Inputs {
+  const { reading, limits, load, gpuCapHz } = inputs
+  const watts = reading?.totalWatts ?? null
+  const tj = reading?.tjCelsius ?? null
+  return {
+    ...inputs,
+    gpuCapHz: gpuCapHz !== null && gpuCapHz > 0 && Number.isFinite(gpuCapHz) ? gpuCapHz : null,
+    reading:
+      reading === null || !Number.isFinite(reading.atMs)
+        ? null
+        : {
+            ...reading,
+            totalWatts: watts !== null && Number.isFinite(watts) ? watts : null,
+            tjCelsius: tj !== null && Number.isFinite(tj) ? tj : null,
+          },
+    limits: {
+      ...limits,
+      budgetWatts: positive(limits.budgetWatts),
+      tokenSeconds: positive(limits.tokenSeconds),
+      firstTokenSeconds: positive(limits.firstTokenSeconds),
+      maxSequences: Math.max(1, Math.floor(positive(limits.maxSequences))),
+    },
+    load: {
+      active: positive(load.active),
+      queued: positive(load.queued),
+      prefilling: Math.min(positive(load.active), positive(load.prefilling)),
+      promptTokens: positive(load.promptTokens),
+      sequenceBytes: positive(load.sequenceBytes),
+      intervalSeconds: positive(load.intervalSeconds),
+      decode: soundPhase(load.decode),
+      prefill: { ...soundPhase(load.prefill), tokens: Math.max(1, positive(load.prefill.tokens)) },
+    },
+  }
+}
+
+function soundPhase({ work, seconds, stepSeconds }: Inputs['load']['decode']): Inputs['load']['decode'] {
+  return {
+    work: { phase: work.phase, bytes: Math.max(1, positive(work.bytes)), flops: Math.max(1, positive(work.flops)) },
+    seconds: positive(seconds),
+    stepSeconds: stepSeconds !== null && stepSeconds > 0 && Number.isFinite(stepSeconds) ? stepSeconds : null,
+  }
+}
+
+const positive = (value: number): number => (Number.isFinite(value) ? Math.max(0, value) : 0)
