@@ -11,6 +11,7 @@ import { modelsCommand } from './models.ts'
 import { perplexityCommand } from './perplexity.ts'
 import { restoreCommand } from './restore.ts'
 import { serveCommand } from './serve.ts'
+import { simulateCommand } from './simulate.ts'
 import { statusCommand } from './status.ts'
 import { topCommand } from './top.ts'
 import { twinCommand } from './twin.ts'
@@ -29,6 +30,7 @@ const commands: readonly (() => Command)[] = [
   perplexityCommand,
   evaluateCommand,
   benchCommand,
+  simulateCommand,
   twinCommand,
 ]
 

@@ -1,4 +1,3 @@
-import type { PowerModel } from '../board/types.ts'
 import { type Pace, stepSeconds } from './pace.ts'
 import { tuning } from './tuning.ts'
 import type { Inputs } from './types.ts'
@@ -17,25 +16,15 @@ export function admitted({ limits, load, model }: Inputs, pace: Pace, gpuHz: num
     return stepSeconds(model, pace, gpuHz, { ...work, bytes, flops: (work.flops / decoding) * sequences })
   }
   const latest = Math.max(tokenSeconds, 1.25 * seconds(1))
-  let sequences = 1
-  while (sequences < maxSequences && seconds(sequences + 1) <= latest) sequences += 1
+  let sequences = maxSequences
+  while (sequences > 1 && seconds(sequences) > latest) sequences -= 1
   return sequences
 }
 
 /** Prompt tokens to run at once: long enough to use the weights well, short enough for cancels and for those who decode. */
-export function chunkOf({ load, model }: Inputs, pace: Pace, gpuHz: number, duty: number): number {
+export function chunkOf({ load }: Inputs, prefillSeconds: number, duty: number): number {
   const shared = load.active > load.prefilling || duty < 1
   const seconds = shared ? tuning.chunkSharedSeconds : tuning.chunkAloneSeconds
-  const perToken = secondsPerPromptToken(model, pace, gpuHz, load.prefill)
-  const tokens = Math.floor(seconds / perToken / 16) * 16
+  const tokens = Math.floor((seconds * load.prefill.tokens) / prefillSeconds / 16) * 16
   return Math.min(tuning.chunkMostTokens, Math.max(tuning.chunkLeastTokens, tokens))
-}
-
-export function secondsPerPromptToken(
-  model: PowerModel,
-  pace: Pace,
-  gpuHz: number,
-  { work, tokens }: Inputs['load']['prefill'],
-): number {
-  return stepSeconds(model, pace, gpuHz, work) / Math.max(1, tokens)
 }

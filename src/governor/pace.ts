@@ -20,10 +20,24 @@ export const freshPace: Pace = { decode: { mean: [1, 1], covariance: [0.5, 0, 0,
 const infiniteHz = 1e15
 
 export function stepSeconds(model: PowerModel, pace: Pace, gpuHz: number, work: Work): number {
-  const seconds = workSeconds(model, gpuHz, work)
+  return pacedSeconds(model, pace, work, workSeconds(model, gpuHz, work), memorySeconds(model, work))
+}
+
+/** The seconds of a step of which the model says so many, and so many that no clock of the cores can shorten. */
+export function pacedSeconds(model: PowerModel, pace: Pace, work: Work, seconds: number, memory: number): number {
   if (work.phase === 'prefill') return seconds * pace.prefill
-  const ratio = expected(pace.decode, boundBy(model, seconds, work))
+  const ratio = expected(pace.decode, boundBy(model, seconds, memory))
   return seconds * Math.max(1e-3, ratio) ** (1 / model.rooflinePower)
+}
+
+const memories = new WeakMap<Work, { readonly model: PowerModel; readonly seconds: number }>()
+
+export function memorySeconds(model: PowerModel, work: Work): number {
+  const kept = memories.get(work)
+  if (kept?.model === model) return kept.seconds
+  const seconds = workSeconds(model, infiniteHz, work)
+  memories.set(work, { model, seconds })
+  return seconds
 }
 
 /** Takes in one measured step. */
@@ -39,7 +53,7 @@ export function learnPace(
     const prefill = clamp(pace.prefill + tuning.paceGain * (ratio - pace.prefill))
     return { ...pace, prefill }
   }
-  const bound = boundBy(model, modelled, step.work)
+  const bound = boundBy(model, modelled, memorySeconds(model, step.work))
   const known = forget(pace.decode, 0.1, [1e-3, 1e-3], freshPace.decode)
   const bounds = { least: tuning.paceLeast, most: tuning.paceMost }
   const measured = clamp(ratio) ** model.rooflinePower
@@ -47,9 +61,9 @@ export function learnPace(
 }
 
 /** Parts of the model's step in the p-norm: cores and memory, adding up to 1. */
-function boundBy(model: PowerModel, seconds: number, work: Work): readonly number[] {
-  const memory = Math.min(1, (workSeconds(model, infiniteHz, work) / seconds) ** model.rooflinePower)
-  return [1 - memory, memory]
+function boundBy({ rooflinePower }: PowerModel, seconds: number, memory: number): readonly number[] {
+  const share = Math.min(1, (memory / seconds) ** rooflinePower)
+  return [1 - share, share]
 }
 
 const clamp = (ratio: number): number => Math.min(tuning.paceMost, Math.max(tuning.paceLeast, ratio))

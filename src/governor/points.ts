@@ -1,7 +1,7 @@
 import type { PowerModel } from '../board/types.ts'
 import type { Work } from '../board/work.ts'
-import { workFeatures } from './features.ts'
-import { type Pace, stepSeconds } from './pace.ts'
+import { paced, rungsOf } from './features.ts'
+import { memorySeconds, type Pace, pacedSeconds } from './pace.ts'
 import { type Plant, predict } from './plant.ts'
 import type { Ladder } from './types.ts'
 
@@ -20,9 +20,10 @@ export function pointsOf(
   work: Work,
 ): readonly Point[] {
   const { model, plant, pace } = known
-  return ladder.gpuHz.map((gpuHz) => {
-    const seconds = stepSeconds(model, pace, gpuHz, work)
-    return { gpuHz, seconds, ...predict(plant, workFeatures(model, gpuHz, work, seconds)) }
+  const memory = memorySeconds(model, work)
+  return rungsOf(model, ladder.gpuHz, work).map((rung) => {
+    const seconds = pacedSeconds(model, pace, work, rung.seconds, memory)
+    return { gpuHz: rung.gpuHz, seconds, ...predict(plant, paced(rung, seconds)) }
   })
 }
 
@@ -76,17 +77,12 @@ export function rungByRatio(
   return Math.max(0, Math.min(current - 1, rung))
 }
 
-/** The level with the least predicted joules per token at this clock. Power hardly depends on it; time does. */
-export function thriftiestLevel(
-  shares: readonly number[],
-  known: Parameters<typeof pointsOf>[1],
-  gpuHz: number,
-  decode: Work,
-): number {
-  const joules = shares.map((share) => {
-    const work = { ...decode, bytes: decode.bytes * share, flops: decode.flops * share }
-    const [{ watts, seconds }] = pointsOf({ gpuHz: [gpuHz], shares }, known, work)
-    return watts * seconds
-  })
+/**
+ * The level with the least predicted joules per token at this rung. Power hardly depends on it; time does, as far as the
+ * step is bound by its bytes.
+ */
+export function thriftiestLevel(shares: readonly number[], points: readonly Point[], rung: number): number {
+  const { watts, seconds } = points[rung]
+  const joules = shares.map((share) => watts * seconds * share)
   return joules.indexOf(Math.min(...joules))
 }

@@ -41,7 +41,11 @@ export function soundInputs(inputs: Inputs): Inputs {
 
 function soundPhase({ work, seconds, stepSeconds }: Inputs['load']['decode']): Inputs['load']['decode'] {
   return {
-    work: { phase: work.phase, bytes: Math.max(1, positive(work.bytes)), flops: Math.max(1, positive(work.flops)) },
+    // The same object where it is sound: what is known of it is kept with it.
+    work:
+      work.bytes >= 1 && work.flops >= 1 && Number.isFinite(work.bytes + work.flops)
+        ? work
+        : { phase: work.phase, bytes: Math.max(1, positive(work.bytes)), flops: Math.max(1, positive(work.flops)) },
     seconds: positive(seconds),
     stepSeconds: stepSeconds !== null && stepSeconds > 0 && Number.isFinite(stepSeconds) ? stepSeconds : null,
   }

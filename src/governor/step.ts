@@ -40,6 +40,7 @@ export function step(
   const barred = budgetGuard(state, inputs, over)
   const heat = thermalGuard(state, inputs)
   const overCurrent = overCurrentGuard(state, inputs)
+  const overCurrentLasts = overCurrent.overCurrent !== null && atMs < overCurrent.overCurrent.untilMs
   const refusedAtMs = refusalGuard(state, inputs)
   const refused = refusedAtMs !== null && atMs - refusedAtMs >= tuning.refusedMs
 
@@ -70,7 +71,10 @@ export function step(
       ...only(fault !== null, { rung: 0, reason: fault ?? 'start' }),
       ...only(idle, { rung: 0, reason: 'idle' }),
       ...only(probe.rung !== null, { rung: probe.rung ?? 0, reason: 'probe' }),
-      { rung: rungUnder(overCurrent.overCurrent, ladder.gpuHz, atMs), reason: 'over_current' },
+      ...only(overCurrentLasts, {
+        rung: rungUnder(overCurrent.overCurrent, ladder.gpuHz, atMs),
+        reason: 'over_current',
+      }),
       ...only(heat.thermalRung < top, { rung: heat.thermalRung, reason: 'thermal' }),
       ...only(overRung !== null, { rung: overRung ?? 0, reason: lowered('over_budget') }),
       ...phases
@@ -91,15 +95,15 @@ export function step(
     gpuHz,
     cpuHz: null,
     capLevel: pressed.capLevel,
-    ecoLevel: Math.min(pressed.capLevel, thriftiestLevel(ladder.shares, known, ladder.gpuHz[rung], load.decode.work)),
+    ecoLevel: Math.min(pressed.capLevel, thriftiestLevel(ladder.shares, points.decode, rung)),
     duty: pressed.duty,
     concurrency: admitted(inputs, state.pace, ladder.gpuHz[rung]),
-    prefillChunk: chunkOf(inputs, state.pace, ladder.gpuHz[rung], pressed.duty),
+    prefillChunk: chunkOf(inputs, points.prefill[rung].seconds, pressed.duty),
     reason: fault !== null ? fault : refused ? 'clock_refused' : pressed.brownOut ? 'brown_out' : limit.reason,
     conditions: conditionsOf({
       [fault ?? 'start']: fault !== null,
       over_budget: over !== null,
-      over_current: overCurrent.overCurrent !== null && atMs < overCurrent.overCurrent.untilMs,
+      over_current: overCurrentLasts,
       thermal: heat.thermalRung < top,
       brown_out: pressed.brownOut,
       clock_refused: refused,

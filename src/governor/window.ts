@@ -1,4 +1,4 @@
-import { blend, idleFeatures, workFeatures } from './features.ts'
+import { blend, idleFeatures, paced, rungsOf, workFeatures } from './features.ts'
 import { tuning } from './tuning.ts'
 import type { GovernorState, Inputs } from './types.ts'
 
@@ -13,7 +13,7 @@ export interface Interval {
 
 /** The intervals that a reading may still show, with the one that ends now. */
 export function intervalsAfter(state: GovernorState, inputs: Inputs): readonly Interval[] {
-  const { atMs, model, load } = inputs
+  const { atMs, model, load, ladder } = inputs
   if (atMs <= state.atMs) return state.recent
   const idle = idleFeatures(model)
   const features = [...idle]
@@ -23,7 +23,9 @@ export function intervalsAfter(state: GovernorState, inputs: Inputs): readonly I
   const scale = 1 / Math.max(lengthSeconds, busy, 1e-9)
   for (const { work, seconds, stepSeconds } of [load.decode, load.prefill]) {
     if (seconds <= 0) continue
-    blend(features, workFeatures(model, state.gpuHz, work, stepSeconds ?? undefined), idle, seconds * scale)
+    const rung = rungsOf(model, ladder.gpuHz, work).find(({ gpuHz }) => gpuHz === state.gpuHz)
+    const own = rung === undefined ? workFeatures(model, state.gpuHz, work) : paced(rung, stepSeconds ?? rung.seconds)
+    blend(features, own, idle, seconds * scale)
   }
   const watts = features.reduce((sum, feature) => sum + feature, 0)
   const kept = state.recent.filter((interval) => interval.untilMs > atMs - tuning.windowKeptMs)

@@ -1,0 +1,315 @@
+import type { Board } from '../board/types.ts'
+import { type ModelCost, stepWork, type Work, workSeconds } from '../board/work.ts'
+import { uniform } from '../twin/noise.ts'
+import { tjCelsius } from '../twin/plant.ts'
+import { createVirtualBoard } from '../twin/virtual.ts'
+import { createEngine, type Policy, type Request, type Run } from './engine.ts'
+import { createLaw, type Orders } from './laws.ts'
+import { createMeasure, rowMs } from './measure.ts'
+import type { Scenario } from './scenarios.ts'
+import { createSensor } from './sensor.ts'
+
+export interface SimulationOptions {
+  readonly board: Board
+  readonly cost: ModelCost
+  readonly shares: readonly number[]
+  readonly budgetWatts: number
+  readonly scenario: Scenario
+  readonly seconds: number
+  readonly seed: number
+  readonly plantError: number
+  readonly policy: Policy
+  readonly sensor: string
+  readonly governor: string
+  readonly tokenSeconds: number
+  readonly firstTokenSeconds: number
+  readonly ambientCelsius: number
+  readonly maxSequences: number
+  /** Called for every 100 ms. */
+  readonly onRow?: (row: Row) => void
+}
+
+export interface Row {
+  readonly atMs: number
+  /** True mean of the plant over the row. */
+  readonly totalWatts: number
+  readonly readingWatts: number | null
+  readonly budgetWatts: number
+  readonly orders: Orders
+  readonly gpuHz: number
+  readonly cpuHz: number
+  readonly tjCelsius: number
+  readonly tokensTotal: number
+  readonly requestsActive: number
+}
+
+/** The daemon's rates: 20 Hz while something runs (hwmon), slow when nothing does. */
+const busyTickMs = 50
+const idleTickMs = 1000
+/** From the decision until the GPU has the cap: a write to sysfs and a request to the firmware; assumed. */
+const actuationMs = 5
+/** From the engine's word of a new phase or an arrival until the loop decides; assumed. */
+const wakeMs = 1
+
+/** What is under way: a run of the engine, and a cap on its way to the GPU. */
+interface Pending {
+  run: { readonly run: Run; readonly startedAtMs: number; leftShare: number; gpuHz: number; endsAtMs: number } | null
+  cap: { readonly hz: number; readonly atMs: number } | null
+}
+
+/**
+ * The daemon, its engine and the board in virtual time: events in order, nothing waits. The law gets what the real one
+ * gets: the board's nominal model, quantised and late readings, and what the engine says.
+ */
+export function simulate(options: SimulationOptions) {
+  const { board, cost, scenario, budgetWatts, maxSequences } = options
+  const endMs = options.seconds * 1000
+  const plant = createVirtualBoard({
+    board,
+    seed: options.seed,
+    plantError: options.plantError,
+    ambientCelsius: (atMs) => scenario.ambientCelsius?.(atMs, options.ambientCelsius) ?? options.ambientCelsius,
+    faults: scenario.faults?.(endMs) ?? [],
+  })
+  const sensor = createSensor(options.sensor, board, plant)
+  const engine = createEngine({ cost, policy: options.policy, maxSequences })
+  const law = createLaw(options.governor, { board, truth: plant.board(), shares: options.shares, budgetWatts })
+  const measure = createMeasure()
+  const requests = scenario.requests(uniform(options.seed * 7919 + 17), endMs)
+  const budgetAt = (atMs: number): number => budgetWatts * (scenario.budgetShare?.(atMs, endMs) ?? 1)
+  const full = cost.weightBytes.length - 1
+
+  let now = 0
+  let joules = 0
+  let rowJoules = 0
+  let next: Request | undefined = requests.next().value ?? undefined
+  let freeAtMs = 0
+  const pending: Pending = { run: null, cap: null }
+  let tickAtMs = 0
+  let rowAtMs: number = rowMs
+  let budget = budgetAt(0)
+  let lastTickMs = 0
+  let ticks = 0
+  let throttled = { events: 0, was: false }
+  const busySeconds = { decode: 0, prefill: 0 }
+  const measured: Record<'decode' | 'prefill', number | null> = { decode: null, prefill: null }
+  let orders: Orders = {
+    gpuHz: board.gpu.pointsHz[board.gpu.pointsHz.length - 1],
+    cpuHz: null,
+    capLevel: full,
+    ecoLevel: full,
+    duty: 1,
+    concurrency: maxSequences,
+    prefillChunk: 64,
+    reason: 'start',
+    conditions: [],
+  }
+
+  let clock = { hz: plant.gpuHz(), sinceMs: 0 }
+
+  /** What the daemon reads back: the cap, or the clock itself where the board does not keep to it. */
+  const clockHz = (): number => {
+    const actual = plant.gpuHz()
+    return plant.sensed().throttling ? actual : Math.max(actual, plant.gpuCapHz())
+  }
+
+  const wake = (): void => {
+    tickAtMs = Math.min(tickAtMs, now + wakeMs)
+  }
+
+  /** Time passes; the run under way advances by it, at the clock of the moment. */
+  const advance = (toMs: number): void => {
+    if (toMs <= now) return
+    const flying = pending.run
+    if (flying !== null) {
+      const whole = workSeconds(plant.board().model, flying.gpuHz, flying.run.work, plant.cpuHz())
+      const seconds = (toMs - now) / 1000
+      const share = Math.min(flying.leftShare, seconds / whole)
+      const { phase, bytes, flops } = flying.run.work
+      const work = { phase, bytes: bytes * share, flops: flops * share }
+      plant.addStep({ startedAtMs: now, seconds, work, parts: flying.run.parts })
+      flying.leftShare -= share
+      busySeconds[phase] += seconds
+    }
+    plant.run(toMs)
+    const after = plant.state().joules
+    measure.stretch(now, toMs, ((after - joules) * 1000) / (toMs - now), budget)
+    rowJoules += after - joules
+    joules = after
+    now = toMs
+    const gpuHz = plant.gpuHz()
+    if (gpuHz !== clock.hz) clock = { hz: gpuHz, sinceMs: now }
+    if (flying !== null && flying.gpuHz !== gpuHz) paceRun(flying)
+  }
+
+  /** A new clock in the middle of a run changes when it ends. */
+  const paceRun = (flying: NonNullable<Pending['run']>): void => {
+    flying.gpuHz = plant.gpuHz()
+    const whole = workSeconds(plant.board().model, flying.gpuHz, flying.run.work, plant.cpuHz())
+    flying.endsAtMs = now + flying.leftShare * whole * 1000
+  }
+
+  /** The next step of each kind as it would be now; the same object while it stays about the same. */
+  let works: { readonly key: string; readonly decode: Work; readonly prefill: Work } | null = null
+  const worksNow = (tokens: number, contextTokens: number) => {
+    const context = Math.ceil(contextTokens / 64) * 64
+    const key = `${orders.capLevel} ${tokens} ${context} ${orders.prefillChunk}`
+    if (works?.key !== key) {
+      const decode = stepWork(cost, { phase: 'decode', level: orders.capLevel, tokens, contextTokens: context })
+      const prefill = stepWork(cost, { phase: 'prefill', level: full, tokens: orders.prefillChunk, contextTokens: 256 })
+      works = { key, decode, prefill }
+    }
+    return works
+  }
+
+  const tick = (): void => {
+    const { active, queued, prefilling, promptTokens, decoding, contextTokens } = engine.status()
+    const work = worksNow(Math.max(1, decoding), decoding === 0 ? 256 : contextTokens)
+    orders = law.decide({
+      atMs: now,
+      ladder: { gpuHz: board.gpu.pointsHz, shares: options.shares },
+      limits: {
+        budgetWatts: budget,
+        throttleCelsius: board.trips.throttleCelsius,
+        staleAfterMs: sensor.staleAfterMs,
+        tokenSeconds: options.tokenSeconds,
+        firstTokenSeconds: options.firstTokenSeconds,
+        maxSequences,
+        hold: null,
+      },
+      model: board.model,
+      reading: sensor.read(now),
+      gpuCapHz: pending.cap?.hz ?? clockHz(),
+      load: {
+        active,
+        queued,
+        prefilling,
+        promptTokens,
+        sequenceBytes: decoding === 0 ? 0 : (cost.kvBytesPerContextToken * contextTokens) / decoding,
+        decode: { work: work.decode, seconds: busySeconds.decode, stepSeconds: measured.decode },
+        prefill: {
+          work: work.prefill,
+          seconds: busySeconds.prefill,
+          stepSeconds: measured.prefill,
+          tokens: orders.prefillChunk,
+        },
+        intervalSeconds: (now - lastTickMs) / 1000,
+      },
+    })
+    ticks += 1
+    lastTickMs = now
+    busySeconds.decode = 0
+    busySeconds.prefill = 0
+    measured.decode = null
+    measured.prefill = null
+    if (orders.gpuHz !== plant.gpuCapHz()) pending.cap = { hz: orders.gpuHz, atMs: now + actuationMs }
+    tickAtMs = now + (active + queued > 0 ? busyTickMs : idleTickMs)
+  }
+
+  /** Begins the next run of the engine when the board is free. */
+  const beginRun = (): void => {
+    if (pending.run !== null || now < freeAtMs) return
+    const before = engine.status()
+    const run = engine.begin(orders, now)
+    if (run === null) return
+    pending.run = { run, startedAtMs: now, leftShare: 1, gpuHz: plant.gpuHz(), endsAtMs: now }
+    paceRun(pending.run)
+    // The engine announces that it begins with prompts; the law may have a lower cap for them.
+    if (run.phase === 'prefill' && before.queued !== engine.status().queued) wake()
+  }
+
+  const endRun = (): void => {
+    if (pending.run === null) return
+    const { run, startedAtMs } = pending.run
+    const seconds = (now - startedAtMs) / 1000
+    if (clock.sinceMs <= startedAtMs) measured[run.phase] = seconds
+    const before = engine.status()
+    const { answered, ended } = engine.end(now)
+    for (const answer of answered) measure.answered(answer)
+    for (const id of ended) plant.forget(id)
+    pending.run = null
+    freeAtMs = now + seconds * 1000 * (1 / orders.duty - 1)
+    const after = engine.status()
+    if (before.prefilling > 0 && after.prefilling === 0) wake()
+    if (after.active + after.queued === 0) tickAtMs = Math.min(tickAtMs, now + 350)
+  }
+
+  while (now < endMs) {
+    const busy = engine.status().active + engine.status().queued > 0
+    const toMs = Math.min(
+      endMs,
+      rowAtMs,
+      tickAtMs,
+      sensor.nextAtMs(),
+      next?.atMs ?? Number.POSITIVE_INFINITY,
+      pending.cap?.atMs ?? Number.POSITIVE_INFINITY,
+      pending.run?.endsAtMs ?? (busy && freeAtMs > now ? freeAtMs : Number.POSITIVE_INFINITY),
+    )
+    advance(toMs)
+    const budgetNow = budgetAt(now)
+    if (budgetNow !== budget) {
+      budget = budgetNow
+      wake()
+    }
+    if (now >= sensor.nextAtMs()) sensor.take(now)
+    while (next !== undefined && next.atMs <= now) {
+      engine.submit(next)
+      next = requests.next().value ?? undefined
+      wake()
+    }
+    if (pending.run !== null && now >= pending.run.endsAtMs) endRun()
+    if (now >= tickAtMs) tick()
+    if (pending.cap !== null && now >= pending.cap.atMs) {
+      plant.setGpuCap(pending.cap.hz)
+      pending.cap = null
+      if (pending.run !== null) paceRun(pending.run)
+      clock = { hz: plant.gpuHz(), sinceMs: plant.gpuHz() === clock.hz ? clock.sinceMs : now }
+    }
+    beginRun()
+    if (now >= rowAtMs) {
+      const sensed = plant.sensed()
+      throttled = { events: throttled.events + (sensed.throttling && !throttled.was ? 1 : 0), was: sensed.throttling }
+      const tj = tjCelsius(plant.state())
+      const watts = (rowJoules * 1000) / rowMs
+      measure.row(watts, budget, tj)
+      options.onRow?.({
+        atMs: now,
+        totalWatts: watts,
+        readingWatts: sensor.read(now)?.totalWatts ?? null,
+        budgetWatts: budget,
+        orders,
+        gpuHz: plant.gpuHz(),
+        cpuHz: plant.cpuHz(),
+        tjCelsius: tj,
+        tokensTotal: engine.totals.tokens,
+        requestsActive: engine.status().active,
+      })
+      rowJoules = 0
+      rowAtMs += rowMs
+    }
+  }
+  const { tokens, finished, asked, requests: submitted, refused, degradedTokens } = engine.totals
+  return {
+    seconds: options.seconds,
+    joules,
+    fanJoules: plant.state().fanJoules,
+    meanWatts: joules / options.seconds,
+    tokens,
+    promptTokens: engine.totals.promptTokens,
+    joulesPerToken: tokens === 0 ? null : joules / tokens,
+    tokensPerSecond: tokens / options.seconds,
+    requests: submitted,
+    finished,
+    refused,
+    tokensAskedOfFinished: asked,
+    degradedTokens,
+    tokenGapMsMedian: measure.tokenGaps.quantile(0.5),
+    tokenGapMsP95: measure.tokenGaps.quantile(0.95),
+    firstTokenMsMedian: measure.firstTokens.quantile(0.5),
+    firstTokenMsP95: measure.firstTokens.quantile(0.95),
+    throttleEvents: throttled.events,
+    ticks,
+    ...measure.result(),
+  }
+}
+export type Figures = ReturnType<typeof simulate>
