@@ -1,101 +1,136 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { findBoard } from '../src/board/boards/index.ts'
-import { type Work, workWatts } from '../src/board/work.ts'
+import { type Work, workSeconds, workWatts } from '../src/board/work.ts'
+import { nextCeiling, rungUnder } from '../src/governor/ceiling.ts'
+import { bindingLimit, runningPhases } from '../src/governor/choose.ts'
+import { prior, workFeatures } from '../src/governor/features.ts'
 import { initialState } from '../src/governor/initial.ts'
+import { expected, learn, variance } from '../src/governor/kalman.ts'
+import { freshPace, learnPace, stepSeconds } from '../src/governor/pace.ts'
+import { freshPlant } from '../src/governor/plant.ts'
+import { pointsOf, thriftiest } from '../src/governor/points.ts'
 import { reasons } from '../src/governor/reasons.ts'
 import { step } from '../src/governor/step.ts'
-import { tuning } from '../src/governor/tuning.ts'
-import type { Decision, GovernorState, Inputs } from '../src/governor/types.ts'
+import { aimWatts, tuning } from '../src/governor/tuning.ts'
+import type { Decision, GovernorState, Inputs, Limits, Sensed } from '../src/governor/types.ts'
+import { perturbed } from '../src/twin/perturb.ts'
 
 const board = findBoard('agx-orin-64gb')
 const { model } = board
 const ladder = { gpuHz: board.gpu.pointsHz, shares: [0.42, 0.6, 0.8, 1] }
 const decodeWork: Work = { phase: 'decode', bytes: 3.5e9, flops: 13.2e9 }
 const prefillWork: Work = { phase: 'prefill', bytes: 3.5e9, flops: 128 * 13.2e9 }
+const works = { decode: decodeWork, prefill: prefillWork }
+const bottom = ladder.gpuHz[0]
 const top = ladder.gpuHz[ladder.gpuHz.length - 1]
-const tickMs = 100
-
-const fresh = (budgetWatts = 50): GovernorState => initialState({ atMs: 0, ladder, model, budgetWatts })
+const tickMs = 50
+const pinned = { seed: 20240607, numRuns: 40 }
 
 type Phase = 'idle' | 'decode' | 'prefill'
 
-function inputs(
-  atMs: number,
-  over: Partial<Inputs> & { readonly phase?: Phase; readonly budget?: number } = {},
-): Inputs {
-  const { phase = 'decode', budget = 50, ...rest } = over
+const fresh = (budgetWatts = 50): GovernorState =>
+  initialState({ atMs: 0, ladder, budgetWatts, idleWatts: model.idleWatts })
+
+interface Now {
+  readonly phase?: Phase
+  readonly limits?: Partial<Limits>
+  readonly reading?: Partial<Sensed> | null
+  readonly gpuCapHz?: number | null
+  readonly stepSeconds?: number | null
+}
+
+function inputs(state: GovernorState, atMs: number, now: Now = {}): Inputs {
+  const { phase = 'decode', stepSeconds: seconds = null } = now
+  const share = (kind: Phase): number => (phase === kind ? (state.decision.duty * tickMs) / 1000 : 0)
   return {
     atMs,
     ladder,
     model,
-    limits: { budgetWatts: budget, throttleCelsius: 99, staleAfterMs: 500 },
-    reading: { atMs, totalWatts: 20, tjCelsius: 50 },
+    limits: {
+      budgetWatts: 50,
+      throttleCelsius: 99,
+      staleAfterMs: 500,
+      tokenSeconds: 0,
+      firstTokenSeconds: 1,
+      maxSequences: 4,
+      hold: null,
+      ...now.limits,
+    },
+    reading: now.reading === null ? null : { atMs, totalWatts: 20, tjCelsius: 50, ...now.reading },
+    gpuCapHz: now.gpuCapHz === undefined ? state.decision.gpuHz : now.gpuCapHz,
     load: {
       active: phase === 'idle' ? 0 : 1,
       queued: 0,
-      prefillSeconds: phase === 'prefill' ? 0.1 : 0,
-      decodeSeconds: phase === 'decode' ? 0.1 : 0,
-      intervalSeconds: 0.1,
-      decodeWork,
-      prefillWork,
+      prefilling: phase === 'prefill' ? 1 : 0,
+      promptTokens: phase === 'prefill' ? 1000 : 0,
+      sequenceBytes: 0.1e9,
+      intervalSeconds: tickMs / 1000,
+      decode: { work: decodeWork, seconds: share('decode'), stepSeconds: phase === 'decode' ? seconds : null },
+      prefill: {
+        work: prefillWork,
+        seconds: share('prefill'),
+        stepSeconds: phase === 'prefill' ? seconds : null,
+        tokens: 128,
+      },
     },
-    ...rest,
   }
 }
 
 interface Row {
   readonly atMs: number
+  readonly phase: Phase
   readonly watts: number
   readonly decision: Decision
   readonly state: GovernorState
 }
 
-interface Scenario {
+interface Arm {
   readonly seconds: number
-  /** Plant over model: idle, decode and prefill watts. */
-  readonly error?: { readonly idle: number; readonly decode: number; readonly prefill: number }
+  readonly plant?: typeof board
   readonly phase?: (atMs: number) => Phase
   readonly budget?: (atMs: number) => number
-  readonly blind?: (atMs: number) => boolean
+  readonly now?: (atMs: number, watts: number) => Now
+  readonly limits?: Partial<Limits>
+  readonly from?: GovernorState
+  /** A clock the board keeps whatever it is told. */
+  readonly stubbornHz?: number
 }
 
-/** A plant that answers at once to the cap of the tick before; the reading is what it drew in that tick. */
-function run(scenario: Scenario): Row[] {
-  const { error = { idle: 1, decode: 1, prefill: 1 } } = scenario
-  let state = fresh(scenario.budget?.(0) ?? 50)
-  let hz = state.decision.gpuHz
-  let duty = 1
+/** A plant that answers at once to the cap of the tick before; its reading has the steps of 0.1 W. */
+function run(arm: Arm): Row[] {
+  const truth = (arm.plant ?? board).model
+  let state = arm.from ?? fresh(arm.budget?.(0) ?? 50)
+  const startMs = state.atMs
   const rows: Row[] = []
-  for (let atMs = tickMs; atMs <= scenario.seconds * 1000; atMs += tickMs) {
-    const phase = scenario.phase?.(atMs - tickMs) ?? 'decode'
-    const work = phase === 'prefill' ? prefillWork : decodeWork
-    const dynamic = phase === 'idle' ? 0 : error[phase] * workWatts(model, hz, work) * duty
-    const watts = error.idle * model.idleWatts + dynamic
-    const known = !(scenario.blind?.(atMs) ?? false)
+  for (let atMs = startMs + tickMs; atMs <= startMs + arm.seconds * 1000; atMs += tickMs) {
+    const phase = arm.phase?.(atMs - tickMs) ?? 'decode'
+    const { duty } = state.decision
+    const gpuHz = arm.stubbornHz ?? state.decision.gpuHz
+    const dynamic = phase === 'idle' ? 0 : workWatts(truth, gpuHz, works[phase]) * duty
+    const watts = truth.idleWatts + dynamic
+    const now = arm.now?.(atMs, watts) ?? {}
+    const budgetWatts = arm.budget?.(atMs) ?? 50
+    const wobble = 0.1 * ((atMs / tickMs) % 3)
     const next = step(
       state,
-      inputs(atMs, {
+      inputs(state, atMs, {
         phase,
-        budget: scenario.budget?.(atMs) ?? 50,
-        reading: { atMs, totalWatts: known ? watts : null, tjCelsius: 50 },
+        stepSeconds: phase === 'idle' ? null : workSeconds(truth, gpuHz, works[phase]),
+        ...(arm.stubbornHz === undefined ? {} : { gpuCapHz: arm.stubbornHz }),
+        ...now,
+        limits: { budgetWatts, ...arm.limits, ...now.limits },
+        reading: now.reading === null ? null : { totalWatts: Math.round(watts * 10) / 10 + wobble, ...now.reading },
       }),
     )
     state = next.state
-    hz = next.decision.gpuHz
-    duty = next.decision.duty
-    rows.push({ atMs, watts, ...next })
+    rows.push({ atMs, phase, watts, ...next })
   }
   return rows
 }
 
-const phases = fc.array(fc.constantFrom<Phase>('idle', 'decode', 'prefill'), { minLength: 1, maxLength: 12 })
-const error = fc.record({
-  idle: fc.double({ min: 0.7, max: 1.3, noNaN: true }),
-  decode: fc.double({ min: 0.7, max: 1.3, noNaN: true }),
-  prefill: fc.double({ min: 0.7, max: 1.3, noNaN: true }),
-})
-const pinned = { seed: 20240607, numRuns: 60 }
+const last = (rows: readonly Row[]): Row => rows[rows.length - 1]
+const reasonsOf = (rows: readonly Row[]): string[] => [...new Set(rows.map(({ decision }) => decision.reason))]
 
 t.test('every reason has a sentence with the figures', async (t) => {
   const figures = {
@@ -104,12 +139,15 @@ t.test('every reason has a sentence with the figures', async (t) => {
     toHz: 816_000_000,
     predictedWatts: 30.94,
     measuredWatts: 40,
+    expectedWatts: 20,
     tjCelsius: 95,
     throttleCelsius: 99,
     readingAgeMs: 700,
     duty: 0.5,
     capLevel: 1,
     fullLevel: 3,
+    boardHz: 1_300_500_000,
+    tokenSeconds: 0.05,
   }
   for (const [reason, sentence] of Object.entries(reasons)) {
     t.match(sentence(figures), /GPU cap|GPU/, reason)
@@ -118,164 +156,307 @@ t.test('every reason has a sentence with the figures', async (t) => {
   t.equal(reasons.predicted_over_budget(figures), '32.0 W budget: GPU cap 1300 → 816 MHz, predicted 30.9 W')
 })
 
-t.test('50 W decode runs near the top, 32 W by the clock alone, at the full level', async (t) => {
-  const rows = run({ seconds: 30, budget: (atMs) => (atMs > 15_000 ? 32 : 50) })
-  const before = rows.find((row) => row.atMs === 15_000)
-  t.ok(before && before.decision.gpuHz >= 1_224_000_000, `${before?.decision.gpuHz} Hz under 50 W`)
-  const at = rows.findIndex((row) => row.atMs === 15_100)
+t.test('the estimate: what is measured becomes known, what is not stays uncertain', async (t) => {
+  const decode = workFeatures(model, top, decodeWork)
+  const prefill = workFeatures(model, top, prefillWork)
+  let estimate = prior
+  const bounds = { least: 0.2, most: 4 }
+  for (let i = 0; i < 50; i += 1) estimate = learn(estimate, decode, 1.2 * expected(prior, decode), 0.1, bounds)
+  t.ok(Math.abs(expected(estimate, decode) / expected(prior, decode) - 1.2) < 0.01)
+  t.ok(variance(estimate, decode) < 0.01)
+  t.ok(expected(estimate, prefill) > expected(prior, prefill), 'a hungrier GPU is hungrier in prompts too')
+  t.ok(variance(estimate, prefill) > 4, 'but how much is not known')
+})
+
+t.test('the pace: both parts of the roofline are learned', async (t) => {
+  const slow = { ...model, coreBytesPerSmGhz: 0.75 * model.coreBytesPerSmGhz }
+  let pace = freshPace
+  for (let i = 0; i < 200; i += 1) {
+    const gpuHz = ladder.gpuHz[(i * 3) % 8]
+    pace = learnPace(model, pace, { gpuHz, work: decodeWork, seconds: workSeconds(slow, gpuHz, decodeWork) })
+  }
+  for (const gpuHz of ladder.gpuHz) {
+    const ratio = stepSeconds(model, pace, gpuHz, decodeWork) / workSeconds(slow, gpuHz, decodeWork)
+    t.ok(Math.abs(ratio - 1) < 0.02, `${gpuHz / 1e6} MHz: ${ratio.toFixed(3)}`)
+  }
+})
+
+t.test('the thriftiest point: idle watts decide between pace and race', async (t) => {
+  const points = pointsOf(ladder, { model, plant: freshPlant, pace: freshPace }, decodeWork)
+  const at = (aim: Partial<Parameters<typeof thriftiest>[2]>) =>
+    ladder.gpuHz[thriftiest(points, 10, { seconds: 1, idleWatts: model.idleWatts, backlog: 0, ...aim })]
+  t.ok(at({}) < at({ backlog: 1 }), 'with requests waiting a shorter step saves idle watts')
+  t.ok(at({ seconds: 0.03 }) > at({}), 'a tighter target needs a higher clock')
+  t.equal(at({ seconds: 0 }), top, 'no step is in time: the fastest')
+  t.equal(thriftiest(points, 3, { seconds: 0, idleWatts: 0, backlog: 0 }), 3, 'within what is allowed')
+})
+
+t.test('a ceiling falls at once, rises by one rung per dwell, and rests in between', async (t) => {
+  const points = pointsOf(ladder, { model, plant: freshPlant, pace: freshPace }, decodeWork)
+  const room = { atMs: 5000, budgetWatts: 30, mayRaise: true }
+  const high = nextCeiling({ rung: 10, raisedAtMs: 0 }, points, room)
+  t.equal(high.reason, 'predicted_over_budget')
+  t.ok(high.ceiling.rung < 6 && points[high.ceiling.rung].mostWatts <= 30)
+  t.match(nextCeiling({ rung: 0, raisedAtMs: 0 }, points, room), {
+    reason: 'recovering',
+    ceiling: { rung: 1, raisedAtMs: 5000 },
+  })
+  t.match(nextCeiling({ rung: 0, raisedAtMs: 4500 }, points, room), { reason: 'dwell', ceiling: { rung: 0 } })
+  t.match(nextCeiling({ rung: 0, raisedAtMs: 0 }, points, { ...room, mayRaise: false }), { reason: 'dwell' })
+  t.equal(rungUnder({ hz: ladder.gpuHz[4], untilMs: 10, holdMs: 5 }, ladder.gpuHz, 9), 3)
+  t.equal(rungUnder({ hz: ladder.gpuHz[4], untilMs: 10, holdMs: 5 }, ladder.gpuHz, 10), 10)
+})
+
+t.test('the lowest limit decides; of equal ones the first', async (t) => {
+  const limits = [
+    { rung: 4, reason: 'thermal' as const },
+    { rung: 3, reason: 'least_energy' as const },
+    { rung: 3, reason: 'dwell' as const },
+  ]
+  t.same(bindingLimit(limits, 10), { rung: 3, reason: 'least_energy' })
+  t.same(bindingLimit([], 10), { rung: 10, reason: 'within_budget' })
+  const load = (over: Partial<Inputs['load']>) => ({
+    ...inputs(fresh(), 0),
+    load: { ...inputs(fresh(), 0).load, ...over },
+  })
+  t.same(runningPhases(load({ active: 2, prefilling: 0 })), ['decode'])
+  t.same(runningPhases(load({ active: 2, prefilling: 1 })), ['prefill', 'decode'])
+  t.same(runningPhases(load({ active: 1, queued: 1 })), ['prefill', 'decode'], 'a prompt may begin at any moment')
+  t.same(runningPhases(load({ active: 4, queued: 1 })), ['decode'], 'no place is free')
+})
+
+t.test('as fast as 50 W allow, 32 W by the clock alone, at the full level', async (t) => {
+  const rows = run({ seconds: 40, budget: (atMs) => (atMs > 20_000 ? 32 : 50) })
+  t.ok((rows.find((row) => row.atMs === 20_000)?.decision.gpuHz ?? 0) >= 1_224_000_000)
+  const at = rows.findIndex((row) => row.atMs > 20_000)
   t.equal(rows[at].decision.reason, 'budget_changed')
-  t.match(rows[at].decision.explanation, /^new 32\.0 W budget: GPU cap 1\d\d\d → 816 MHz, predicted (29|3[01])\.\d W$/)
+  t.match(rows[at].decision.explanation, /^new 32\.0 W budget: GPU cap 1\d\d\d → \d+ MHz, predicted (29|3[01])\.\d W$/)
   t.ok(
     rows.slice(at + 1).every((row) => row.watts <= 32),
     'under the new budget with the next tick',
   )
   t.ok(rows.every((row) => row.decision.capLevel === 3 && row.decision.duty === 1))
-  t.equal(rows[rows.length - 1].decision.ecoLevel, 0, 'the smallest level needs the least joules per token')
+  t.equal(last(rows).decision.ecoLevel, 0, 'the smallest level needs the least joules per token')
 })
 
-t.test('always on the ladder, same input same output, one raise per dwell', async (t) => {
+t.test('with a latency target it takes the least joules, and no more clock than that', async (t) => {
+  const slow = last(run({ seconds: 30, limits: { tokenSeconds: 0.05 } })).decision
+  t.equal(slow.reason, 'least_energy')
+  t.ok(slow.gpuHz < 800e6 && workSeconds(model, slow.gpuHz, decodeWork) < 0.05)
+  const quick = last(run({ seconds: 30, limits: { tokenSeconds: 0.03 } })).decision
+  t.equal(quick.reason, 'latency_target')
+  t.ok(quick.gpuHz > slow.gpuHz && workSeconds(model, quick.gpuHz, decodeWork) <= 0.03)
+})
+
+t.test('prompts and answers have caps of their own', async (t) => {
+  const rows = run({ seconds: 60, phase: (atMs) => (atMs % 4000 < 800 ? 'prefill' : 'decode'), budget: () => 38 })
+  const settled = rows.filter((row) => row.atMs > 40_000)
+  const hz = (phase: Phase) =>
+    Math.min(
+      ...settled.filter((row) => row.phase === phase && row.state.atMs % 4000 > 100).map((r) => r.decision.gpuHz),
+    )
+  t.ok(hz('prefill') < hz('decode'), `${hz('prefill') / 1e6} and ${hz('decode') / 1e6} MHz`)
+  t.ok(settled.every((row) => row.watts <= 38))
+})
+
+t.test('always on the ladder, same input same output, no ceiling twice up in a dwell, always back', async (t) => {
   const scenario = fc.record({
-    error,
-    phases,
+    seed: fc.integer({ min: 1, max: 1e6 }),
+    phases: fc.array(fc.constantFrom<Phase>('idle', 'decode', 'prefill'), { minLength: 1, maxLength: 12 }),
     budgets: fc.array(fc.double({ min: 12, max: 60, noNaN: true }), { minLength: 1, maxLength: 4 }),
-    blind: fc.array(fc.boolean(), { minLength: 1, maxLength: 6 }),
+    blind: fc.array(fc.boolean(), { minLength: 4, maxLength: 6 }),
+    tokenSeconds: fc.constantFrom(0, 0.03, 0.05),
   })
-  const property = fc.property(scenario, ({ error, phases, budgets, blind }) => {
-    const arm: Scenario = {
+  const property = fc.property(scenario, ({ seed, phases, budgets, blind, tokenSeconds }) => {
+    const arm: Arm = {
       seconds: 20,
-      error,
+      plant: perturbed(board, 0.3, seed),
       phase: (atMs) => phases[Math.floor(atMs / 700) % phases.length],
       budget: (atMs) => budgets[Math.floor(atMs / 5000) % budgets.length],
-      blind: (atMs) => blind[Math.floor(atMs / 1900) % blind.length] && blind.length > 3,
+      limits: { tokenSeconds },
+      now: (atMs) => (blind[Math.floor(atMs / 1900) % blind.length] ? { reading: { totalWatts: null } } : {}),
     }
     const rows = run(arm)
-    let raisedAtMs = Number.NEGATIVE_INFINITY
-    let last = fresh().decision
-    for (const { atMs, decision, state } of rows) {
+    let before = fresh().ceilings
+    for (const { decision, state, atMs } of rows) {
       if (!ladder.gpuHz.includes(decision.gpuHz)) throw new Error(`${decision.gpuHz} Hz is not on the ladder`)
       if (!(decision.capLevel >= 0 && decision.capLevel < ladder.shares.length)) throw new Error('no such level')
       if (!(decision.duty > 0 && decision.duty <= 1)) throw new Error(`duty ${decision.duty}`)
-      if (state.raisedAtMs === atMs) {
-        if (atMs - raisedAtMs < tuning.raiseDwellMs) throw new Error(`two raises within a dwell at ${atMs}`)
-        if (ladder.gpuHz.indexOf(decision.gpuHz) !== ladder.gpuHz.indexOf(last.gpuHz) + 1) throw new Error('a jump up')
-        raisedAtMs = atMs
+      if (!(decision.concurrency >= 1 && decision.concurrency <= 4)) throw new Error(`${decision.concurrency} answers`)
+      for (const phase of ['decode', 'prefill'] as const) {
+        const rise = state.ceilings[phase].rung - before[phase].rung
+        if (rise > 1) throw new Error(`${phase} jumped up at ${atMs}`)
+        if (rise === 1 && atMs - before[phase].raisedAtMs < tuning.raiseDwellMs)
+          throw new Error('two raises in a dwell')
       }
-      last = decision
+      before = state.ceilings
     }
-    return JSON.stringify(run(arm)) === JSON.stringify(rows)
+    if (JSON.stringify(run(arm)) !== JSON.stringify(rows)) return false
+    const rest = run({ seconds: 15, plant: arm.plant, from: last(rows).state, limits: { tokenSeconds: 0.05 } })
+    return last(rest).decision.gpuHz > bottom && last(rest).decision.duty === 1 && last(rest).decision.capLevel === 3
   })
   t.doesNotThrow(() => fc.assert(property, pinned))
 })
 
-t.test('a responsive plant with up to 30 % error is over budget for at most three ticks at a time', async (t) => {
-  const property = fc.property(error, phases, fc.double({ min: 25, max: 55, noNaN: true }), (error, phases, budget) => {
-    const rows = run({
-      seconds: 60,
-      error,
-      phase: (atMs) => phases[Math.floor(atMs / 900) % phases.length],
-      budget: () => budget,
+t.test('a plant with every coefficient up to 30 % off stays within the budget', async (t) => {
+  const property = fc.property(
+    fc.integer({ min: 1, max: 1e6 }),
+    fc.array(fc.constantFrom<Phase>('idle', 'decode', 'prefill'), { minLength: 1, maxLength: 12 }),
+    fc.double({ min: 28, max: 55, noNaN: true }),
+    (seed, phases, budget) => {
+      const rows = run({
+        seconds: 60,
+        plant: perturbed(board, 0.3, seed),
+        phase: (atMs) => phases[Math.floor(atMs / 900) % phases.length],
+        budget: () => budget,
+      })
+      let streak = 0
+      for (const { watts, atMs } of rows) {
+        streak = watts > 1.02 * budget ? streak + 1 : 0
+        // The tick in which a phase begins still has the cap of the one before.
+        if (streak > 4) throw new Error(`over ${budget} W for ${streak} ticks until ${atMs} ms (seed ${seed})`)
+      }
+      return rows.filter((row) => row.watts > budget).length < 0.03 * rows.length
+    },
+  )
+  t.doesNotThrow(() => fc.assert(property, pinned))
+})
+
+t.test('hostile inputs: no exception, no NaN, always a point of the ladder', async (t) => {
+  const wild = fc.oneof(
+    fc.double(),
+    fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, -1, 1e300),
+  )
+  const property = fc.property(
+    fc.array(fc.array(wild, { minLength: 12, maxLength: 12 }), { maxLength: 20 }),
+    (rows) => {
+      let state = fresh()
+      for (const [i, w] of rows.entries()) {
+        const now = inputs(state, (i + 1) * tickMs, {
+          reading: { totalWatts: w[0], tjCelsius: w[1], atMs: w[2] },
+          gpuCapHz: w[3],
+          limits: { budgetWatts: w[4], tokenSeconds: w[5] },
+        })
+        const decode = { work: { ...decodeWork, bytes: w[6] }, seconds: w[7], stepSeconds: w[8] }
+        const load = { ...now.load, active: w[9], promptTokens: w[10], sequenceBytes: w[11], decode }
+        const next = step(state, { ...now, load })
+        state = next.state
+        const { gpuHz, duty, capLevel, predictedWatts, concurrency, prefillChunk } = next.decision
+        if (!ladder.gpuHz.includes(gpuHz) || !ladder.shares[capLevel]) return false
+        for (const value of [duty, predictedWatts, concurrency, prefillChunk]) if (!Number.isFinite(value)) return false
+        if (state.plant.fast.mean.some((value) => !Number.isFinite(value))) return false
+      }
+      return true
+    },
+  )
+  t.doesNotThrow(() => fc.assert(property, { ...pinned, numRuns: 200 }))
+})
+
+t.test('unknown, old, stuck and impossible readings mean the safest point; it recovers by itself', async (t) => {
+  const fault = (
+    from: number,
+    reading: (atMs: number, watts: number) => Partial<Sensed> | null,
+    phase?: Arm['phase'],
+  ) =>
+    run({
+      seconds: 45,
+      phase,
+      now: (atMs, watts) => (atMs > from && atMs <= from + 6000 ? { reading: reading(atMs, watts) } : {}),
     })
-    let streak = 0
-    for (const { watts, atMs } of rows) {
-      streak = watts > budget ? streak + 1 : 0
-      if (streak > 3) throw new Error(`over ${budget} W for ${streak} ticks until ${atMs} ms`)
-    }
-    return true
+  const rows = {
+    telemetry_missing: fault(20_000, () => ({ totalWatts: null })),
+    telemetry_stale: fault(20_000, () => ({ atMs: 20_000 })),
+    telemetry_stuck: fault(20_000, () => ({ totalWatts: 44 })),
+    telemetry_implausible: fault(20_000, (atMs, watts) => ({ totalWatts: atMs % 500 === 0 ? 3 * watts : watts })),
+  }
+  for (const [reason, row] of Object.entries(rows)) {
+    const first = row.find((r) => r.decision.reason === reason)
+    t.ok(first && first.atMs <= 21_000, `${reason} seen after ${(first?.atMs ?? Number.NaN) - 20_000} ms`)
+    t.match(first?.decision, { gpuHz: bottom, capLevel: 3, conditions: [reason] })
+    t.ok(last(row).decision.gpuHz >= 1_122_000_000, `${reason}: back at ${last(row).decision.gpuHz / 1e6} MHz`)
+  }
+  t.match(step(fresh(), inputs(fresh(), 1000, { reading: null })).decision, { reason: 'telemetry_missing' })
+})
+
+t.test('a sensor that drifts low is not believed', async (t) => {
+  const gain = (atMs: number): number => (atMs < 60_000 ? 1 : Math.max(0.75, 1 - (atMs - 60_000) / 120_000))
+  const rows = run({
+    seconds: 100,
+    budget: () => 40,
+    now: (atMs, watts) => ({ reading: { totalWatts: gain(atMs) * (watts + 0.1 * (atMs % 3)) } }),
   })
-  t.doesNotThrow(() => fc.assert(property, pinned))
-})
-
-t.test('an ungoverned board would not hold 50 W under prefill', async (t) => {
-  t.ok(model.idleWatts + workWatts(model, top, prefillWork) > 50)
-})
-
-t.test('it learns a hungrier plant and stays under the budget', async (t) => {
-  const rows = run({ seconds: 120, error: { idle: 1.3, decode: 1.3, prefill: 1.3 }, budget: () => 40 })
-  const late = rows.filter((row) => row.atMs > 5000)
-  const over = late.filter((row) => row.watts > 40)
-  t.ok(over.length / late.length <= 0.01, `${over.length} of ${late.length} ticks over budget`)
   t.ok(
-    late.every((row) => row.decision.gpuHz > ladder.gpuHz[0]),
-    'without falling to the bottom',
+    rows.filter((row) => row.atMs > 10_000).every((row) => row.watts <= 1.02 * 40),
+    'the true power stays',
   )
+  t.ok(reasonsOf(rows).includes('telemetry_drift'))
 })
 
-t.test('it uses a thriftier plant', async (t) => {
-  const rows = run({ seconds: 60, error: { idle: 0.8, decode: 0.8, prefill: 0.8 }, budget: () => 32 })
-  const end = rows[rows.length - 1]
-  t.ok(end.decision.gpuHz > 816_000_000, `${end.decision.gpuHz} Hz`)
-  t.ok(end.watts <= 32)
-})
-
-t.test('unknown or old telemetry means the safest point; it recovers by itself', async (t) => {
-  const rows = run({ seconds: 40, blind: (atMs) => atMs > 15_000 && atMs <= 20_000 })
-  const blind = rows.filter((row) => row.atMs > 15_000 && row.atMs <= 20_000)
-  t.ok(blind.every((row) => row.decision.gpuHz === ladder.gpuHz[0] && row.decision.reason === 'telemetry_missing'))
-  t.ok(
-    blind.every((row) => row.decision.capLevel === 3),
-    'quality is not lost with the sensor',
-  )
-  t.ok(rows[rows.length - 1].decision.gpuHz >= 1_224_000_000, 'back at the top')
-
-  const stale = step(fresh(), inputs(1000, { reading: { atMs: 499, totalWatts: 20, tjCelsius: 50 } }))
-  t.equal(stale.decision.reason, 'telemetry_stale')
-  t.match(stale.decision.explanation, /501 ms old/)
-  t.equal(step(fresh(), inputs(1000, { reading: null })).decision.reason, 'telemetry_missing')
-})
-
-t.test('idle is the lowest cap; a request brings the feasible point back at once', async (t) => {
-  const rows = run({ seconds: 12, phase: (atMs) => (atMs < 5000 || atMs >= 10_000 ? 'decode' : 'idle') })
+t.test('idle is the lowest cap; a request brings the ceiling back at once', async (t) => {
+  const rows = run({ seconds: 26, phase: (atMs) => (atMs < 20_000 || atMs >= 25_000 ? 'decode' : 'idle') })
   const at = (atMs: number) => rows.find((row) => row.atMs === atMs)?.decision
-  t.match(at(9900), { reason: 'idle', gpuHz: ladder.gpuHz[0] })
-  t.ok((at(10_100)?.gpuHz ?? 0) >= 1_122_000_000, 'with the first tick that sees the request')
+  t.match(at(24_900), { reason: 'idle', gpuHz: bottom })
+  t.ok((at(25_050)?.gpuHz ?? 0) >= 1_122_000_000, 'with the first tick that sees the request')
 })
 
-t.test('measured over budget goes down by the ratio, not by one rung', async (t) => {
-  const start = run({ seconds: 10 }).at(-1)
-  t.ok(start)
-  if (!start) return
-  const after = step(start.state, inputs(20_000, { reading: { atMs: 20_000, totalWatts: 80, tjCelsius: 50 } }))
+t.test('measured over budget goes down at once, and the cap is barred for a while', async (t) => {
+  const start = last(run({ seconds: 20 }))
+  const over = inputs(start.state, 20_050, { reading: { totalWatts: 56 } })
+  const after = step(start.state, over)
   t.equal(after.decision.reason, 'over_budget')
-  const from = ladder.gpuHz.indexOf(start.decision.gpuHz)
-  t.ok(ladder.gpuHz.indexOf(after.decision.gpuHz) < from - 2)
-  const again = step(after.state, inputs(20_050, { reading: { atMs: 20_040, totalWatts: 80, tjCelsius: 50 } }))
+  t.ok(after.decision.gpuHz < start.decision.gpuHz)
+  t.ok(after.decision.conditions.includes('over_budget'))
+  t.match(after.state.barred, { hz: start.decision.gpuHz })
+  const again = step(after.state, inputs(after.state, 20_100, { reading: { totalWatts: 56, atMs: 20_090 } }))
   t.equal(again.decision.gpuHz, after.decision.gpuHz, 'a reading from before the change counts once')
 })
 
 t.test('brown-out: pauses and a lower level when the lowest clock is still too much; both come back', async (t) => {
-  const rows = run({ seconds: 40, budget: (atMs) => (atMs > 10_000 && atMs <= 20_000 ? 14 : 50) })
-  const brown = rows.filter((row) => row.atMs > 10_000 && row.atMs <= 20_000)
+  const rows = run({ seconds: 60, budget: (atMs) => (atMs > 20_000 && atMs <= 30_000 ? 14 : 50) })
+  const brown = rows.filter((row) => row.atMs > 20_000 && row.atMs <= 30_000)
   t.ok(brown.every((row) => row.decision.reason === 'brown_out' && row.decision.capLevel < 3))
   t.match(brown[0].decision.explanation, /14\.0 W budget cannot be met by the clock alone/)
   t.ok(brown.slice(1).every((row) => row.watts <= 14))
-  t.ok(brown.every((row) => ladder.shares[row.decision.capLevel] <= row.decision.duty || row.decision.capLevel === 0))
-  const end = rows[rows.length - 1].decision
-  t.match(end, { capLevel: 3, duty: 1 })
+  t.match(last(rows).decision, { capLevel: 3, duty: 1 })
 })
 
-t.test('close to throttling the cap steps down, and rises again when cool', async (t) => {
-  let { state } = run({ seconds: 10 }).at(-1) ?? { state: fresh() }
-  const from = state.decision.gpuHz
-  const hot = (atMs: number, tjCelsius: number) => {
-    const watts = model.idleWatts + workWatts(model, state.decision.gpuHz, decodeWork)
-    const next = step(state, inputs(atMs, { reading: { atMs, totalWatts: watts, tjCelsius } }))
-    state = next.state
-    return next.decision
-  }
-  const first = hot(20_000, 95)
-  t.equal(first.reason, 'thermal')
-  t.match(first.explanation, /95\.0 °C is close to throttling at 99 °C/)
-  for (let atMs = 20_100; atMs <= 25_000; atMs += tickMs) hot(atMs, 95)
-  const low = state.decision.gpuHz
-  t.ok(low < from)
-  for (let atMs = 25_100; atMs <= 45_000; atMs += tickMs) hot(atMs, 60)
-  t.ok(state.decision.gpuHz > low)
+t.test('a board that does not take the cap: pauses hold the budget', async (t) => {
+  const rows = run({ seconds: 10, stubbornHz: top, budget: () => 30 })
+  t.ok(rows.filter((r) => r.atMs > 400).every((r) => r.decision.reason === 'clock_refused' && r.decision.duty < 1))
+  const atTop = model.idleWatts + last(rows).decision.duty * workWatts(model, top, decodeWork)
+  t.ok(atTop <= 30, `${atTop.toFixed(1)} W at the clock the board really has`)
+  t.match(last(rows).decision.explanation, /stays at 1300 MHz and does not take the GPU cap/)
+  t.match(step(fresh(), inputs(fresh(), 100, { gpuCapHz: null })).state.gpuHz, top, 'a cap nobody can read may be any')
 })
 
-t.test('one step costs far less than a millisecond', async (t) => {
-  let state = fresh()
-  const startedAt = process.hrtime.bigint()
-  for (let tick = 1; tick <= 2000; tick += 1) state = step(state, inputs(tick * tickMs)).state
-  const microseconds = Number(process.hrtime.bigint() - startedAt) / 1e3 / 2000
-  t.ok(microseconds < 1000, `${microseconds.toFixed(1)} µs`)
+t.test('heat and over-current take a point off, and give it back', async (t) => {
+  const warm = run({ seconds: 20 })
+  const hot = run({ seconds: 5, from: last(warm).state, now: () => ({ reading: { tjCelsius: 95 } }) })
+  t.equal(hot.at(1)?.decision.reason, 'thermal')
+  t.match(hot.at(1)?.decision.explanation, /95\.0 °C is close to throttling at 99 °C/)
+  t.ok(last(hot).decision.gpuHz < last(warm).decision.gpuHz)
+  t.equal(last(run({ seconds: 15, from: last(hot).state })).decision.gpuHz, last(warm).decision.gpuHz)
+
+  const counted = run({
+    seconds: 31,
+    from: last(warm).state,
+    now: (atMs) => ({ reading: { overCurrentEvents: atMs < 20_500 ? 7 : 8 } }),
+  })
+  const first = counted.find((row) => row.decision.reason === 'over_current')
+  t.equal(first?.atMs, 20_500)
+  t.equal(ladder.gpuHz.indexOf(first?.decision.gpuHz ?? 0), ladder.gpuHz.indexOf(last(warm).decision.gpuHz) - 1)
+  t.equal(last(counted).decision.gpuHz, last(warm).decision.gpuHz, 'tried again after half a minute')
+})
+
+t.test('a hold pins the point, never above what is allowed', async (t) => {
+  const hold = { gpuHz: 510e6, level: 1 }
+  const held = last(run({ seconds: 15, limits: { hold } })).decision
+  t.match(held, { gpuHz: 510_000_000, capLevel: 1, reason: 'hold', duty: 1 })
+  const capped = last(run({ seconds: 15, limits: { hold: { gpuHz: top, level: null } }, budget: () => 30 }))
+  t.ok(capped.watts <= 30 && capped.decision.gpuHz < top)
+})
+
+t.test('aim: less than the budget, and something even of a small one', async (t) => {
+  t.equal(aimWatts(50), 50 - 0.75)
+  t.equal(aimWatts(10), 9.7)
 })

@@ -25,6 +25,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   config: ['board'],
   store: ['board'],
   twin: ['board'],
+  simulate: ['board', 'governor', 'twin'],
   daemon: [
     'api',
     'board',
@@ -39,7 +40,18 @@ const may: Readonly<Record<string, readonly string[]>> = {
     'telemetry',
     'twin',
   ],
-  cli: ['clocks/restore.ts', 'config', 'daemon', 'engine', 'evaluate', 'models', 'telemetry/wire.ts', 'twin'],
+  cli: [
+    'board',
+    'clocks/restore.ts',
+    'config',
+    'daemon',
+    'engine',
+    'evaluate',
+    'models',
+    'simulate',
+    'telemetry/wire.ts',
+    'twin',
+  ],
 }
 
 /** Packages that only these folders may touch; what is not listed is free (typebox, pure-rand). */
@@ -62,7 +74,7 @@ const owners: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Folders that are pure: no Node modules, so that the same input always gives the same output. */
-const pure = ['board', 'governor', 'energy']
+const pure = ['board', 'governor', 'energy', 'simulate']
 
 const free = ['errors.ts', 'version.ts']
 

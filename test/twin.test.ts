@@ -366,7 +366,7 @@ t.test('closed loop: real adapters, governor and plant hold a budget that falls 
   const prefill = { phase: 'prefill', level: 2, tokens: 128, contextTokens: 0 } as const
   const token = { phase: 'decode', level: 2, tokens: 1, contextTokens: 200 } as const
   let works: readonly TimedWork[] = []
-  let state = initialState({ atMs: 0, ladder, model, budgetWatts: 50 })
+  let state = initialState({ atMs: 0, ladder, budgetWatts: 50, idleWatts: model.idleWatts })
   let freeAtMs = 0
   let tokens = 0
   let last = twin.settle(0)
@@ -393,19 +393,32 @@ t.test('closed loop: real adapters, governor and plant hold a budget that falls 
     last = now
     const busy = busyBetween(works, atMs - 100, atMs)
     works = worksAfter(works, atMs)
+    const { totalWatts, tjCelsius } = await source.read(atMs)
     const next = step(state, {
       atMs,
       ladder,
       model,
-      limits: { budgetWatts: budget, throttleCelsius: 99, staleAfterMs: source.staleAfterMs },
-      reading: await source.read(atMs),
+      limits: {
+        budgetWatts: budget,
+        throttleCelsius: 99,
+        staleAfterMs: source.staleAfterMs,
+        tokenSeconds: 0,
+        firstTokenSeconds: 0,
+        maxSequences: 4,
+        hold: null,
+      },
+      reading: { atMs, totalWatts, tjCelsius },
+      gpuCapHz: state.decision.gpuHz,
       load: {
         active: 1,
         queued: 0,
-        ...busy,
+        // Prompts come unannounced, so that the cap must hold for both.
+        prefilling: 1,
+        promptTokens: 128,
+        sequenceBytes: 0,
         intervalSeconds: 0.1,
-        decodeWork: stepWork(cost, token),
-        prefillWork: stepWork(cost, prefill),
+        decode: { work: stepWork(cost, token), seconds: busy.decodeSeconds, stepSeconds: null },
+        prefill: { work: stepWork(cost, prefill), seconds: busy.prefillSeconds, stepSeconds: null, tokens: 128 },
       },
     })
     state = next.state

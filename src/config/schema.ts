@@ -92,6 +92,21 @@ export const Settings = Type.Object({
     argument: 'N',
     description: 'requests that may wait; more are refused with 503',
   }),
+  latency_target_ms: Type.Number({
+    default: 50,
+    minimum: 0,
+    maximum: 10_000,
+    argument: 'MS',
+    description:
+      'milliseconds an answer may wait for its next token: the governor takes the least joules that keep it (50: three times as fast as people read); 0 is as fast as the budget allows',
+  }),
+  first_token_target_s: Type.Number({
+    default: 1,
+    minimum: 0,
+    maximum: 600,
+    argument: 'S',
+    description: 'seconds in which the prompts that wait should be read',
+  }),
   grid: Type.String({
     default: 'world',
     argument: 'CODE|G_PER_KWH',

@@ -2,6 +2,7 @@ import type { Answer } from '../api/ports.ts'
 import type { Engine } from '../engine/client.ts'
 import { type GenerateRequest, monotonicMs } from '../engine/protocol.ts'
 import type { Accountant } from './accountant.ts'
+import type { Workload } from './workload.ts'
 
 /** Counters of what was asked and answered since the start. */
 export interface Traffic {
@@ -20,7 +21,12 @@ export interface Inference {
 const rateSeconds = 5
 
 /** Answers with their energy bill: opens an account, passes the engine's words on, and closes it whatever happens. */
-export function createInference(engine: Engine, accountant: Accountant, onArrival: () => void): Inference {
+export function createInference(
+  engine: Engine,
+  accountant: Accountant,
+  workload: Pick<Workload, 'started' | 'ended'>,
+  onArrival: () => void,
+): Inference {
   const recent: number[] = []
   let requestsTotal = 0
   let tokensTotal = 0
@@ -42,7 +48,10 @@ export function createInference(engine: Engine, accountant: Accountant, onArriva
     try {
       for await (const answer of engine.generate(request, stop)) {
         const now = monotonicMs()
-        if (answer.type === 'started') promptTokensTotal += answer.promptTokens
+        if (answer.type === 'started') {
+          promptTokensTotal += answer.promptTokens
+          workload.started(request.id, answer.promptTokens)
+        }
         if (answer.type === 'token') {
           tokensTotal++
           recent.push(now)
@@ -62,6 +71,7 @@ export function createInference(engine: Engine, accountant: Accountant, onArriva
         yield { ...answer, finishReason, energy }
       }
     } finally {
+      workload.ended(request.id)
       // Cancelled and failed work stays booked as request energy; only the bill has no reader.
       if (open) accountant.closeAccount(request.id, 0)
     }

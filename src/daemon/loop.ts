@@ -1,29 +1,17 @@
 import type { Reading } from '../board/reading.ts'
-import type { Board } from '../board/types.ts'
-import { type ModelCost, stepWork } from '../board/work.ts'
-import type { Applied, BoardClocks } from '../clocks/capped.ts'
-import type { Engine } from '../engine/client.ts'
+import type { Applied } from '../clocks/capped.ts'
 import { monotonicMs } from '../engine/protocol.ts'
 import type { DeapdError } from '../errors.ts'
 import { initialState } from '../governor/initial.ts'
 import { step } from '../governor/step.ts'
 import type { Decision, GovernorState, Ladder } from '../governor/types.ts'
-import type { PowerSource } from '../power/source.ts'
-import type { Accountant } from './accountant.ts'
-import type { LeasedBudget } from './budget.ts'
 import { addToWindow, type BudgetWindow, emptyWindow } from './budget-window.ts'
 import { atStart, loadPeriodMs, nextCadence } from './cadence.ts'
+import { type InputPorts, inputsOf } from './inputs.ts'
 import { createNap } from './nap.ts'
 
-export interface LoopPorts {
-  readonly board: Board
-  readonly source: PowerSource
-  readonly clocks: BoardClocks
-  readonly engine: Engine
-  readonly accountant: Accountant
-  readonly budget: LeasedBudget
+export interface LoopPorts extends InputPorts {
   readonly shares: readonly number[]
-  readonly cost: ModelCost
   /** Everything seen and decided in one tick; the snapshot is made of it. */
   readonly onTick: (tick: Tick) => void
   readonly onFault: (fault: DeapdError | Error) => void
@@ -51,25 +39,20 @@ export interface Loop {
   stop(): Promise<void>
 }
 
-/** Cached tokens assumed for the power of a decode step before the first answer shows better. */
-const typicalContextTokens = 256
-
 /** Sense, decide, act, tell, whatever the engine does; how often is in cadence.ts. Resolves after the first tick. */
 export async function startLoop(ports: LoopPorts): Promise<Loop> {
-  const { board, source, clocks, engine, accountant, budget, shares, cost } = ports
+  const { board, source, clocks, engine, accountant, budget, shares } = ports
   const nap = createNap()
   let stopping = false
   let cadence = atStart(monotonicMs())
   const ladder: Ladder = { gpuHz: clocks.gpu?.pointsHz ?? board.gpu.pointsHz, shares }
-  const full = shares.length - 1
-  const decodeWork = stepWork(cost, { phase: 'decode', level: full, tokens: 1, contextTokens: typicalContextTokens })
-  const prefillWork = stepWork(cost, { phase: 'prefill', level: full, tokens: 64, contextTokens: 0 })
   let state: GovernorState = initialState({
     atMs: monotonicMs(),
     ladder,
-    model: board.model,
     budgetWatts: budget.get().watts,
+    idleWatts: board.model.idleWatts,
   })
+  let gpuCapHz = clocks.gpu?.capHz() ?? null
   let lastMs = monotonicMs()
   let ticks = 0
   let longestGapMs = 0
@@ -104,28 +87,18 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
     if (ticks > 0 && cadence.periodMs === loadPeriodMs) longestGapMs = Math.max(longestGapMs, atMs - lastMs)
     budget.expire(new Date())
     const reading = await source.read(atMs)
-    const { active, queued, state: engineState } = engine.status()
-    const { prefillSeconds, decodeSeconds } = accountant.busy(lastMs, atMs)
-    const stepped = step(state, {
-      atMs,
-      ladder,
-      limits: {
-        budgetWatts: budget.get().watts,
-        throttleCelsius: board.trips.throttleCelsius,
-        staleAfterMs: source.staleAfterMs,
-      },
-      model: board.model,
-      reading: steerable(reading),
-      load: { active, queued, prefillSeconds, decodeSeconds, intervalSeconds, decodeWork, prefillWork },
-    })
+    const inputs = inputsOf(ports, { fromMs: lastMs, atMs, ladder, state, reading: steerable(reading), gpuCapHz })
+    const stepped = step(state, inputs)
     state = stepped.state
     const { decision } = stepped
     const applied = clocks.apply(decision, atMs)
+    gpuCapHz = applied.gpu?.value ?? null
     report(applied)
     engine.setOrder(decision)
     accountant.settle(atMs, reading)
     const { watts: budgetWatts } = budget.get()
     window = addToWindow(window, { atMs, seconds: intervalSeconds, watts: reading.totalWatts }, budgetWatts)
+    const { active, queued, state: engineState } = engine.status()
     cadence = nextCadence(cadence, atMs, {
       requests: active + queued,
       engineChanging: engineState === 'starting' || engineState === 'restarting',

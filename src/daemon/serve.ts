@@ -29,6 +29,7 @@ import { createNotify } from './notify.ts'
 import { choosePlatform, type Platform } from './platform.ts'
 import { lockState } from './state-lock.ts'
 import { createView, type View } from './view.ts'
+import { createWorkload } from './workload.ts'
 
 export interface Daemon {
   readonly url: string
@@ -97,6 +98,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       gramsPerKwh,
       gpuHz: () => twin?.gpuHz() ?? view.latest()?.clocks.gpuHz ?? board.gpu.pointsHz[0],
     })
+    const workload = createWorkload(cost, () => loop?.wake())
     const engine = startEngine({
       modelDir: pack.dir,
       manifest: pack.manifest,
@@ -105,11 +107,14 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       maxSequences: settings.max_sequences,
       maxQueued: settings.max_queued,
       restart: true,
-      onStep: (step) => accountant.addStep(step),
+      onStep: (step) => {
+        accountant.addStep(step)
+        workload.addStep(step)
+      },
       onStatus: ({ state, pid, detail }) => log.info({ state, pid }, `engine ${state}: ${detail}`),
     })
     lifecycle.add('engine', () => engine.close())
-    const inference = createInference(engine, accountant, () => loop?.wake())
+    const inference = createInference(engine, accountant, workload, () => loop?.wake())
     const bootId = randomUUID()
     const earlierJoules = store.state.ledger.total_joules
     const view: View = createView(
@@ -164,7 +169,13 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       accountant,
       budget,
       shares,
-      cost,
+      workload,
+      targets: {
+        tokenSeconds: settings.latency_target_ms / 1000,
+        firstTokenSeconds: settings.first_token_target_s,
+        maxSequences: settings.max_sequences,
+      },
+      hold: () => null,
       onTick: (tick) => {
         follow()
         notify.alive()

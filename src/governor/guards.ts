@@ -50,7 +50,6 @@ export function budgetGuard(state: GovernorState, inputs: Inputs, over: number |
 
 /** Since when the board has run above the cap it was given. */
 export function refusalGuard(state: GovernorState, inputs: Inputs): GovernorState['refusedAtMs'] {
-  const { gpuCapHz, atMs } = inputs
-  if (gpuCapHz === null || gpuCapHz <= state.decision.gpuHz) return null
-  return state.refusedAtMs ?? atMs
+  if (state.gpuHz <= state.decision.gpuHz) return null
+  return state.refusedAtMs ?? inputs.atMs
 }

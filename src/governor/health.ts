@@ -34,8 +34,8 @@ export const unread: Health = {
   watts: null,
   sameSinceMs: 0,
   sameCount: 0,
-  leastExpected: 0,
-  mostExpected: 0,
+  leastExpected: Number.POSITIVE_INFINITY,
+  mostExpected: Number.NEGATIVE_INFINITY,
   implausibleSinceMs: null,
   relearn: false,
 }
@@ -56,7 +56,12 @@ export function judge(before: Health, plant: Plant, inputs: Inputs, seen: Seen |
   if (reading.atMs <= before.readAtMs || seen === null) return recovered(health, atMs)
   const watts = reading.totalWatts
   const should = expected(plant.fast, seen.features)
-  const followed = { ...health, ...repetition(before, reading.atMs, watts, should), readAtMs: reading.atMs, watts }
+  const followed = {
+    ...health,
+    ...repetition(before, reading.atMs, watts, seen.unevenWatts < tuning.evenWatts ? should : null),
+    readAtMs: reading.atMs,
+    watts,
+  }
   const implausibleSinceMs = implausible(plant, seen, watts, should) ? (before.implausibleSinceMs ?? atMs) : null
   const judged = { ...followed, implausibleSinceMs }
   const fault = stuck(judged) ? 'telemetry_stuck' : implausibleSinceMs !== null ? 'telemetry_implausible' : null
@@ -74,15 +79,16 @@ function recovered(health: Health, atMs: number): Health {
   return health.fault !== null && atMs - health.unsoundAtMs < tuning.soundMs ? health : { ...health, fault: null }
 }
 
-function repetition(before: Health, readAtMs: number, watts: number, should: number) {
-  if (watts !== before.watts) {
-    return { sameSinceMs: readAtMs, sameCount: 1, leastExpected: should, mostExpected: should }
-  }
+/** How long the figure has been the same, and what was expected of it meanwhile (null while the load moved). */
+function repetition(before: Health, readAtMs: number, watts: number, should: number | null) {
+  const same = watts === before.watts
+  const least = same ? before.leastExpected : Number.POSITIVE_INFINITY
+  const most = same ? before.mostExpected : Number.NEGATIVE_INFINITY
   return {
-    sameSinceMs: before.sameSinceMs,
-    sameCount: before.sameCount + 1,
-    leastExpected: Math.min(before.leastExpected, should),
-    mostExpected: Math.max(before.mostExpected, should),
+    sameSinceMs: same ? before.sameSinceMs : readAtMs,
+    sameCount: same ? before.sameCount + 1 : 1,
+    leastExpected: Math.min(least, should ?? least),
+    mostExpected: Math.max(most, should ?? most),
   }
 }
 

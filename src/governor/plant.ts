@@ -31,10 +31,12 @@ export function learnPlant(
 ): Plant {
   const { watts, features, unevenWatts, seconds } = reading
   const noise = noiseOf(watts, unevenWatts)
+  // What looks like a thriftier plant may be a sensor on its way down: it is learned a hundred times more slowly.
+  const doubtful = driftOf(plant, features) < tuning.thriftShare - 1 ? tuning.doubtfulNoise : 1
   const busy = features.some((feature, i) => i > 0 && feature > 0)
   return {
     fast: learn(forget(plant.fast, seconds, wander, prior), features, watts, noise, bounds),
-    slow: learn(forget(plant.slow, seconds, slowWander, prior), features, watts, noise, bounds),
+    slow: learn(forget(plant.slow, seconds, slowWander, prior), features, watts, doubtful * noise, bounds),
     informedSeconds: plant.informedSeconds + (busy ? seconds : 0),
   }
 }

@@ -16,7 +16,7 @@ export function soundInputs(inputs: Inputs): Inputs {
         ? null
         : {
             ...reading,
-            totalWatts: watts !== null && Number.isFinite(watts) ? watts : null,
+            totalWatts: watts !== null && Math.abs(watts) < largestWatts ? watts : null,
             tjCelsius: tj !== null && Number.isFinite(tj) ? tj : null,
           },
     limits: {
@@ -43,7 +43,7 @@ function soundPhase({ work, seconds, stepSeconds }: Inputs['load']['decode']): I
   return {
     // The same object where it is sound: what is known of it is kept with it.
     work:
-      work.bytes >= 1 && work.flops >= 1 && Number.isFinite(work.bytes + work.flops)
+      work.bytes >= 1 && work.flops >= 1 && work.bytes + work.flops <= largest
         ? work
         : { phase: work.phase, bytes: Math.max(1, positive(work.bytes)), flops: Math.max(1, positive(work.flops)) },
     seconds: positive(seconds),
@@ -51,4 +51,9 @@ function soundPhase({ work, seconds, stepSeconds }: Inputs['load']['decode']): I
   }
 }
 
-const positive = (value: number): number => (Number.isFinite(value) ? Math.max(0, value) : 0)
+/** No board draws so much; what says so is no reading. */
+const largestWatts = 1e4
+/** More than any board or model has, little enough to be raised to a power. */
+const largest = 1e18
+
+const positive = (value: number): number => (Number.isFinite(value) ? Math.min(largest, Math.max(0, value)) : 0)

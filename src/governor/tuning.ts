@@ -31,7 +31,8 @@ export const tuning = {
   /** Deviations of a part's multiplier per square root of a second that make the slow estimate. */
   slowWander: 1e-9,
   /** The slow estimate is never undercut by more: a sensor that drifts low would otherwise be believed. */
-  thriftShare: 0.97,
+  thriftShare: 0.98,
+  doubtfulNoise: 100,
   driftShare: 0.1,
   driftInformedSeconds: 20,
   /** A reading this far from the expectation is a fault of the sensor, or a load that nobody told us of. */
@@ -43,6 +44,7 @@ export const tuning = {
   /** A reading that stays the same although the expectation moved by so much is stuck. */
   stuckMs: 200,
   stuckWatts: 2.5,
+  evenWatts: 1,
   stuckShare: 0.06,
   /** A reading that stays the same under an even load is tested by a lower cap for a moment. */
   probeAfterMs: 500,

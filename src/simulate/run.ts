@@ -1,5 +1,6 @@
 import type { Board } from '../board/types.ts'
-import { type ModelCost, stepWork, type Work, workSeconds } from '../board/work.ts'
+import { type ModelCost, workSeconds } from '../board/work.ts'
+import { createWorks } from '../governor/works.ts'
 import { uniform } from '../twin/noise.ts'
 import { tjCelsius } from '../twin/plant.ts'
 import { createVirtualBoard } from '../twin/virtual.ts'
@@ -149,22 +150,12 @@ export function simulate(options: SimulationOptions) {
     flying.endsAtMs = now + flying.leftShare * whole * 1000
   }
 
-  /** The next step of each kind as it would be now; the same object while it stays about the same. */
-  let works: { readonly key: string; readonly decode: Work; readonly prefill: Work } | null = null
-  const worksNow = (tokens: number, contextTokens: number) => {
-    const context = Math.ceil(contextTokens / 64) * 64
-    const key = `${orders.capLevel} ${tokens} ${context} ${orders.prefillChunk}`
-    if (works?.key !== key) {
-      const decode = stepWork(cost, { phase: 'decode', level: orders.capLevel, tokens, contextTokens: context })
-      const prefill = stepWork(cost, { phase: 'prefill', level: full, tokens: orders.prefillChunk, contextTokens: 256 })
-      works = { key, decode, prefill }
-    }
-    return works
-  }
+  const worksOf = createWorks(cost)
 
   const tick = (): void => {
     const { active, queued, prefilling, promptTokens, decoding, contextTokens } = engine.status()
-    const work = worksNow(Math.max(1, decoding), decoding === 0 ? 256 : contextTokens)
+    const { capLevel: level, prefillChunk } = orders
+    const work = worksOf({ level, sequences: decoding, contextTokens, prefillChunk })
     orders = law.decide({
       atMs: now,
       ladder: { gpuHz: board.gpu.pointsHz, shares: options.shares },
@@ -191,7 +182,7 @@ export function simulate(options: SimulationOptions) {
           work: work.prefill,
           seconds: busySeconds.prefill,
           stepSeconds: measured.prefill,
-          tokens: orders.prefillChunk,
+          tokens: prefillChunk,
         },
         intervalSeconds: (now - lastTickMs) / 1000,
       },
