@@ -9,7 +9,7 @@ export function thermalGuard(state: GovernorState, inputs: Inputs): Pick<Governo
   const tj = reading?.tjCelsius ?? null
   const top = ladder.gpuHz.length - 1
   const held = { thermalRung: Math.min(top, thermalRung), thermalAtMs }
-  if (atMs - thermalAtMs < tuning.raiseDwellMs) return held
+  if (atMs - thermalAtMs < tuning.thermalDwellMs) return held
   const hot = tj !== null && tj >= limits.throttleCelsius - tuning.thermalMarginKelvin
   if (hot || reading?.throttling === true) {
     // From the cap in force: stepping an unused ceiling down would cool nothing.

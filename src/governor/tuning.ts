@@ -7,7 +7,7 @@ export const tuning = {
   doubt: 3,
   doubtLeastWatts: 0.1,
   /** One rung up per dwell; the way down is immediate. */
-  raiseDwellMs: 1000,
+  raiseDwellMs: 500,
   /** Idle is entered this long after the last request (deap.md §7: clocks down after about 200 ms). */
   idleAfterMs: 300,
   /** What a reading shows: the sensor's 45 ms mean, read up to 45 ms after it was ready. Longer intervals are not kept. */
@@ -22,6 +22,7 @@ export const tuning = {
   /** Distance to the throttle point at which the cap steps down, and at which it may rise again. */
   thermalMarginKelvin: 5,
   thermalReleaseKelvin: 8,
+  thermalDwellMs: 1000,
   /** Bounds of the learned multipliers, and the noise of a reading in watts and as a share. */
   multiplierLeast: 0.2,
   multiplierMost: 4,

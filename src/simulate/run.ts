@@ -1,48 +1,14 @@
-import type { Board } from '../board/types.ts'
-import { type ModelCost, workSeconds } from '../board/work.ts'
+import { workSeconds } from '../board/work.ts'
 import { createWorks } from '../governor/works.ts'
 import { uniform } from '../twin/noise.ts'
 import { tjCelsius } from '../twin/plant.ts'
 import { createVirtualBoard } from '../twin/virtual.ts'
-import { createEngine, type Policy, type Request, type Run } from './engine.ts'
+import { createEngine, type Run } from './engine.ts'
+import { type Figures, figuresOf } from './figures.ts'
 import { createLaw, type Orders } from './laws.ts'
 import { createMeasure, rowMs } from './measure.ts'
-import type { Scenario } from './scenarios.ts'
+import type { SimulationOptions } from './options.ts'
 import { createSensor } from './sensor.ts'
-
-export interface SimulationOptions {
-  readonly board: Board
-  readonly cost: ModelCost
-  readonly shares: readonly number[]
-  readonly budgetWatts: number
-  readonly scenario: Scenario
-  readonly seconds: number
-  readonly seed: number
-  readonly plantError: number
-  readonly policy: Policy
-  readonly sensor: string
-  readonly governor: string
-  readonly tokenSeconds: number
-  readonly firstTokenSeconds: number
-  readonly ambientCelsius: number
-  readonly maxSequences: number
-  /** Called for every 100 ms. */
-  readonly onRow?: (row: Row) => void
-}
-
-export interface Row {
-  readonly atMs: number
-  /** True mean of the plant over the row. */
-  readonly totalWatts: number
-  readonly readingWatts: number | null
-  readonly budgetWatts: number
-  readonly orders: Orders
-  readonly gpuHz: number
-  readonly cpuHz: number
-  readonly tjCelsius: number
-  readonly tokensTotal: number
-  readonly requestsActive: number
-}
 
 /** The daemon's rates: 20 Hz while something runs (hwmon), slow when nothing does. */
 const busyTickMs = 50
@@ -62,7 +28,7 @@ interface Pending {
  * The daemon, its engine and the board in virtual time: events in order, nothing waits. The law gets what the real one
  * gets: the board's nominal model, quantised and late readings, and what the engine says.
  */
-export function simulate(options: SimulationOptions) {
+export function simulate(options: SimulationOptions): Figures {
   const { board, cost, scenario, budgetWatts, maxSequences } = options
   const endMs = options.seconds * 1000
   const plant = createVirtualBoard({
@@ -77,13 +43,13 @@ export function simulate(options: SimulationOptions) {
   const law = createLaw(options.governor, { board, truth: plant.board(), shares: options.shares, budgetWatts })
   const measure = createMeasure()
   const requests = scenario.requests(uniform(options.seed * 7919 + 17), endMs)
-  const budgetAt = (atMs: number): number => budgetWatts * (scenario.budgetShare?.(atMs, endMs) ?? 1)
+  const budgetAt = (atMs: number) => budgetWatts * (scenario.budgetShare?.(atMs, endMs) ?? 1)
   const full = cost.weightBytes.length - 1
 
   let now = 0
   let joules = 0
   let rowJoules = 0
-  let next: Request | undefined = requests.next().value ?? undefined
+  let next = requests.next().value ?? undefined
   let freeAtMs = 0
   const pending: Pending = { run: null, cap: null }
   let tickAtMs = 0
@@ -189,10 +155,8 @@ export function simulate(options: SimulationOptions) {
     })
     ticks += 1
     lastTickMs = now
-    busySeconds.decode = 0
-    busySeconds.prefill = 0
-    measured.decode = null
-    measured.prefill = null
+    Object.assign(busySeconds, { decode: 0, prefill: 0 })
+    Object.assign(measured, { decode: null, prefill: null })
     if (orders.gpuHz !== plant.gpuCapHz()) pending.cap = { hz: orders.gpuHz, atMs: now + actuationMs }
     tickAtMs = now + (active + queued > 0 ? busyTickMs : idleTickMs)
   }
@@ -220,9 +184,9 @@ export function simulate(options: SimulationOptions) {
     for (const id of ended) plant.forget(id)
     pending.run = null
     freeAtMs = now + seconds * 1000 * (1 / orders.duty - 1)
-    const after = engine.status()
-    if (before.prefilling > 0 && after.prefilling === 0) wake()
-    if (after.active + after.queued === 0) tickAtMs = Math.min(tickAtMs, now + 350)
+    const { prefilling, active, queued } = engine.status()
+    if (before.prefilling > 0 && prefilling === 0) wake()
+    if (active + queued === 0) tickAtMs = Math.min(tickAtMs, now + 350)
   }
 
   while (now < endMs) {
@@ -261,11 +225,11 @@ export function simulate(options: SimulationOptions) {
       const sensed = plant.sensed()
       throttled = { events: throttled.events + (sensed.throttling && !throttled.was ? 1 : 0), was: sensed.throttling }
       const tj = tjCelsius(plant.state())
-      const watts = (rowJoules * 1000) / rowMs
-      measure.row(watts, budget, tj)
+      const totalWatts = (rowJoules * 1000) / rowMs
+      measure.row(totalWatts, budget, tj)
       options.onRow?.({
         atMs: now,
-        totalWatts: watts,
+        totalWatts,
         readingWatts: sensor.read(now)?.totalWatts ?? null,
         budgetWatts: budget,
         orders,
@@ -279,28 +243,12 @@ export function simulate(options: SimulationOptions) {
       rowAtMs += rowMs
     }
   }
-  const { tokens, finished, asked, requests: submitted, refused, degradedTokens } = engine.totals
-  return {
-    seconds: options.seconds,
+  return figuresOf(options.seconds, {
+    totals: engine.totals,
+    measure,
     joules,
     fanJoules: plant.state().fanJoules,
-    meanWatts: joules / options.seconds,
-    tokens,
-    promptTokens: engine.totals.promptTokens,
-    joulesPerToken: tokens === 0 ? null : joules / tokens,
-    tokensPerSecond: tokens / options.seconds,
-    requests: submitted,
-    finished,
-    refused,
-    tokensAskedOfFinished: asked,
-    degradedTokens,
-    tokenGapMsMedian: measure.tokenGaps.quantile(0.5),
-    tokenGapMsP95: measure.tokenGaps.quantile(0.95),
-    firstTokenMsMedian: measure.firstTokens.quantile(0.5),
-    firstTokenMsP95: measure.firstTokens.quantile(0.95),
     throttleEvents: throttled.events,
     ticks,
-    ...measure.result(),
-  }
+  })
 }
-export type Figures = ReturnType<typeof simulate>

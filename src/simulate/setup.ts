@@ -2,7 +2,7 @@ import { findBoard } from '../board/boards/index.ts'
 import { DeapdError } from '../errors.ts'
 import { asIfCost } from '../twin/as-if.ts'
 import type { Policy } from './engine.ts'
-import type { SimulationOptions } from './run.ts'
+import type { SimulationOptions } from './options.ts'
 import { findScenario } from './scenarios.ts'
 
 /** A simulation in the words of the command line. */

@@ -1,4 +1,4 @@
-import type { Row } from './run.ts'
+import type { Row } from './options.ts'
 
 /** The columns of a trace (DESIGN §5.2), one row per 100 ms; an unknown reading stays empty. */
 const columns: readonly (readonly [name: string, value: (row: Row) => string | number])[] = [
