@@ -1,6 +1,6 @@
 import type { Board } from '../board/types.ts'
 import type { ModelCost } from '../board/work.ts'
-import type { Policy } from './engine.ts'
+import type { Policy, Run } from './engine.ts'
 import type { Orders } from './laws.ts'
 import type { Scenario } from './scenarios.ts'
 
@@ -36,4 +36,20 @@ export interface Row {
   readonly tjCelsius: number
   readonly tokensTotal: number
   readonly requestsActive: number
+}
+
+/** A run of the engine, how much of it is left, and when it ends if the clock stays. */
+export interface Flying {
+  readonly run: Run
+  readonly startedAtMs: number
+  leftShare: number
+  gpuHz: number
+  wholeSeconds: number
+  endsAtMs: number
+}
+
+/** What is under way: a run of the engine, and a cap on its way to the GPU. */
+export interface Pending {
+  run: Flying | null
+  cap: { readonly hz: number; readonly atMs: number } | null
 }

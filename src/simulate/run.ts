@@ -3,11 +3,11 @@ import { createWorks } from '../governor/works.ts'
 import { uniform } from '../twin/noise.ts'
 import { tjCelsius } from '../twin/plant.ts'
 import { createVirtualBoard } from '../twin/virtual.ts'
-import { createEngine, type Run } from './engine.ts'
+import { createEngine } from './engine.ts'
 import { type Figures, figuresOf } from './figures.ts'
 import { createLaw, type Orders } from './laws.ts'
 import { createMeasure, rowMs } from './measure.ts'
-import type { SimulationOptions } from './options.ts'
+import type { Flying, Pending, SimulationOptions } from './options.ts'
 import { createSensor } from './sensor.ts'
 
 /** The daemon's rates: 20 Hz while something runs (hwmon), slow when nothing does. */
@@ -18,12 +18,6 @@ const actuationMs = 5
 /** From the engine's word of a new phase or an arrival until the loop decides; assumed. */
 const wakeMs = 1
 
-/** What is under way: a run of the engine, and a cap on its way to the GPU. */
-interface Pending {
-  run: { readonly run: Run; readonly startedAtMs: number; leftShare: number; gpuHz: number; endsAtMs: number } | null
-  cap: { readonly hz: number; readonly atMs: number } | null
-}
-
 /**
  * The daemon, its engine and the board in virtual time: events in order, nothing waits. The law gets what the real one
  * gets: the board's nominal model, quantised and late readings, and what the engine says.
@@ -31,10 +25,11 @@ interface Pending {
 export function simulate(options: SimulationOptions): Figures {
   const { board, cost, scenario, budgetWatts, maxSequences } = options
   const endMs = options.seconds * 1000
+  const { seed, plantError } = options
   const plant = createVirtualBoard({
     board,
-    seed: options.seed,
-    plantError: options.plantError,
+    seed,
+    plantError,
     ambientCelsius: (atMs) => scenario.ambientCelsius?.(atMs, options.ambientCelsius) ?? options.ambientCelsius,
     faults: scenario.faults?.(endMs) ?? [],
   })
@@ -75,10 +70,7 @@ export function simulate(options: SimulationOptions): Figures {
   let clock = { hz: plant.gpuHz(), sinceMs: 0 }
 
   /** What the daemon reads back: the cap, or the clock itself where the board does not keep to it. */
-  const clockHz = (): number => {
-    const actual = plant.gpuHz()
-    return plant.sensed().throttling ? actual : Math.max(actual, plant.gpuCapHz())
-  }
+  const clockHz = (): number => (plant.sensed().throttling ? plant.gpuHz() : Math.max(plant.gpuHz(), plant.gpuCapHz()))
 
   const wake = (): void => {
     tickAtMs = Math.min(tickAtMs, now + wakeMs)
@@ -89,9 +81,8 @@ export function simulate(options: SimulationOptions): Figures {
     if (toMs <= now) return
     const flying = pending.run
     if (flying !== null) {
-      const whole = workSeconds(plant.board().model, flying.gpuHz, flying.run.work, plant.cpuHz())
       const seconds = (toMs - now) / 1000
-      const share = Math.min(flying.leftShare, seconds / whole)
+      const share = Math.min(flying.leftShare, seconds / flying.wholeSeconds)
       const { phase, bytes, flops } = flying.run.work
       const work = { phase, bytes: bytes * share, flops: flops * share }
       plant.addStep({ startedAtMs: now, seconds, work, parts: flying.run.parts })
@@ -110,10 +101,10 @@ export function simulate(options: SimulationOptions): Figures {
   }
 
   /** A new clock in the middle of a run changes when it ends. */
-  const paceRun = (flying: NonNullable<Pending['run']>): void => {
+  const paceRun = (flying: Flying): void => {
     flying.gpuHz = plant.gpuHz()
-    const whole = workSeconds(plant.board().model, flying.gpuHz, flying.run.work, plant.cpuHz())
-    flying.endsAtMs = now + flying.leftShare * whole * 1000
+    flying.wholeSeconds = workSeconds(plant.board().model, flying.gpuHz, flying.run.work, plant.cpuHz())
+    flying.endsAtMs = now + flying.leftShare * flying.wholeSeconds * 1000
   }
 
   const worksOf = createWorks(cost)
@@ -167,7 +158,7 @@ export function simulate(options: SimulationOptions): Figures {
     const before = engine.status()
     const run = engine.begin(orders, now)
     if (run === null) return
-    pending.run = { run, startedAtMs: now, leftShare: 1, gpuHz: plant.gpuHz(), endsAtMs: now }
+    pending.run = { run, startedAtMs: now, leftShare: 1, gpuHz: plant.gpuHz(), wholeSeconds: 0, endsAtMs: now }
     paceRun(pending.run)
     // The engine announces that it begins with prompts; the law may have a lower cap for them.
     if (run.phase === 'prefill' && before.queued !== engine.status().queued) wake()
@@ -177,7 +168,8 @@ export function simulate(options: SimulationOptions): Figures {
     if (pending.run === null) return
     const { run, startedAtMs } = pending.run
     const seconds = (now - startedAtMs) / 1000
-    if (clock.sinceMs <= startedAtMs) measured[run.phase] = seconds
+    const whole = run.phase === 'decode' || run.tokens === orders.prefillChunk
+    if (whole && clock.sinceMs <= startedAtMs) measured[run.phase] = seconds
     const before = engine.status()
     const { answered, ended } = engine.end(now)
     for (const answer of answered) measure.answered(answer)
@@ -195,10 +187,8 @@ export function simulate(options: SimulationOptions): Figures {
       endMs,
       rowAtMs,
       tickAtMs,
-      sensor.nextAtMs(),
-      next?.atMs ?? Number.POSITIVE_INFINITY,
-      pending.cap?.atMs ?? Number.POSITIVE_INFINITY,
-      pending.run?.endsAtMs ?? (busy && freeAtMs > now ? freeAtMs : Number.POSITIVE_INFINITY),
+      ...[sensor.nextAtMs(), next?.atMs, pending.cap?.atMs].map((atMs) => atMs ?? endMs),
+      pending.run?.endsAtMs ?? (busy && freeAtMs > now ? freeAtMs : endMs),
     )
     advance(toMs)
     const budgetNow = budgetAt(now)
