@@ -18,7 +18,7 @@ import { perturbed } from '../src/twin/perturb.ts'
 
 const board = findBoard('agx-orin-64gb')
 const { model } = board
-const ladder = { gpuHz: board.gpu.pointsHz, shares: [0.42, 0.6, 0.8, 1] }
+const ladder = { gpuHz: board.gpu.pointsHz, cpuHz: null, shares: [0.42, 0.6, 0.8, 1] }
 const decodeWork: Work = { phase: 'decode', bytes: 3.5e9, flops: 13.2e9 }
 const prefillWork: Work = { phase: 'prefill', bytes: 3.5e9, flops: 128 * 13.2e9 }
 const works = { decode: decodeWork, prefill: prefillWork }
@@ -201,7 +201,7 @@ t.test('a ceiling falls at once, rises by one rung per dwell, and rests in betwe
     reason: 'recovering',
     ceiling: { rung: 1, raisedAtMs: 5000 },
   })
-  t.match(nextCeiling({ rung: 0, raisedAtMs: 4500 }, points, room), { reason: 'dwell', ceiling: { rung: 0 } })
+  t.match(nextCeiling({ rung: 0, raisedAtMs: 4600 }, points, room), { reason: 'dwell', ceiling: { rung: 0 } })
   t.match(nextCeiling({ rung: 0, raisedAtMs: 0 }, points, { ...room, mayRaise: false }), { reason: 'dwell' })
   t.equal(rungUnder({ hz: ladder.gpuHz[4], untilMs: 10, holdMs: 5 }, ladder.gpuHz, 9), 3)
   t.equal(rungUnder({ hz: ladder.gpuHz[4], untilMs: 10, holdMs: 5 }, ladder.gpuHz, 10), 10)

@@ -360,7 +360,7 @@ t.test('closed loop: real adapters, governor and plant hold a budget that falls 
   const clocks = openClocks({ board, root, journalPath: join(t.testdirName, 'clocks.json') })
   const source = createHwmonSource(board, root)
   const cost = asIfCost('llama-2-7b', [0.4, 0.7, 1])
-  const ladder = { gpuHz: clocks.gpu?.pointsHz ?? [], shares: [0.4, 0.7, 1] }
+  const ladder = { gpuHz: clocks.gpu?.pointsHz ?? [], cpuHz: null, shares: [0.4, 0.7, 1] }
   t.ok(cost)
   if (cost === undefined) return
   const prefill = { phase: 'prefill', level: 2, tokens: 128, contextTokens: 0 } as const

@@ -12,6 +12,8 @@ import { createNap } from './nap.ts'
 
 export interface LoopPorts extends InputPorts {
   readonly shares: readonly number[]
+  /** True where the CPU does the engine's arithmetic: then its clock is not ours to lower. */
+  readonly computesOnCpu: boolean
   /** Everything seen and decided in one tick; the snapshot is made of it. */
   readonly onTick: (tick: Tick) => void
   readonly onFault: (fault: DeapdError | Error) => void
@@ -45,7 +47,11 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
   const nap = createNap()
   let stopping = false
   let cadence = atStart(monotonicMs())
-  const ladder: Ladder = { gpuHz: clocks.gpu?.pointsHz ?? board.gpu.pointsHz, shares }
+  const ladder: Ladder = {
+    gpuHz: clocks.gpu?.pointsHz ?? board.gpu.pointsHz,
+    cpuHz: ports.computesOnCpu ? null : (clocks.cpu?.pointsHz ?? null),
+    shares,
+  }
   let state: GovernorState = initialState({
     atMs: monotonicMs(),
     ladder,

@@ -176,6 +176,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
         maxSequences: settings.max_sequences,
       },
       hold: () => null,
+      computesOnCpu: !simulated || settings.as_if === 'none',
       onTick: (tick) => {
         follow()
         notify.alive()

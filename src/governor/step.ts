@@ -1,6 +1,7 @@
 import { admitted, chunkOf } from './admit.ts'
 import { type CeilingMove, nextCeiling, rungOf, rungUnder } from './ceiling.ts'
 import { bindingLimit, eachPhase, hungriest, type Limit, runningPhases } from './choose.ts'
+import { modelAt, thriftiestCpu } from './cpu.ts'
 import { conditionsOf, explain } from './explain.ts'
 import { budgetGuard, overCurrentGuard, overWatts, refusalGuard, thermalGuard } from './guards.ts'
 import { observe } from './observe.ts'
@@ -18,7 +19,8 @@ export function step(
   before: GovernorState,
   raw: Inputs,
 ): { readonly state: GovernorState; readonly decision: Decision } {
-  const inputs = soundInputs(raw)
+  const sound = soundInputs(raw)
+  const inputs = { ...sound, model: modelAt(sound.model, before.decision.cpuHz) }
   const { atMs, ladder, limits, model, load } = inputs
   const state = observe(before, inputs)
   const { fault } = state.health
@@ -93,7 +95,7 @@ export function step(
   const gpuHz = ladder.gpuHz[limit.rung]
   const decision: Omit<Decision, 'explanation'> = {
     gpuHz,
-    cpuHz: null,
+    cpuHz: cpuCap(sound, state.decision.cpuHz, gpuHz),
     capLevel: pressed.capLevel,
     ecoLevel: Math.min(pressed.capLevel, thriftiestLevel(ladder.shares, points.decode, rung)),
     duty: pressed.duty,
@@ -132,6 +134,12 @@ export function step(
       probe: probe.next,
     },
   }
+}
+
+/** The CPU waits for the GPU most of the time: a lower clock saves more than it costs. Not where every millisecond counts. */
+function cpuCap({ ladder, limits, model, load }: Inputs, before: number | null, gpuHz: number): number | null {
+  if (ladder.cpuHz === null || limits.tokenSeconds === 0) return null
+  return before ?? thriftiestCpu(model, ladder.cpuHz, gpuHz, load.decode.work)
 }
 
 const only = (holds: boolean, limit: Limit): readonly Limit[] => (holds ? [limit] : [])

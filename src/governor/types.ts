@@ -9,6 +9,8 @@ import type { Interval } from './window.ts'
 export interface Ladder {
   /** GPU caps in Hz, ascending. */
   readonly gpuHz: readonly number[]
+  /** CPU caps in Hz, ascending; null where the CPU is not ours to cap: it does the engine's work itself, or has no clock. */
+  readonly cpuHz: readonly number[] | null
   /** Share of weight bytes per level, ascending; the last is 1. */
   readonly shares: readonly number[]
 }

@@ -6,7 +6,7 @@ import { initialState } from '../governor/initial.ts'
 import { type Point, thriftiest } from '../governor/points.ts'
 import { step } from '../governor/step.ts'
 import { tuning } from '../governor/tuning.ts'
-import type { Decision, Inputs } from '../governor/types.ts'
+import type { Decision, Inputs, Ladder } from '../governor/types.ts'
 
 export type Orders = Omit<Decision, 'explanation' | 'predictedWatts'>
 
@@ -23,10 +23,20 @@ export interface LawContext {
   readonly budgetWatts: number
 }
 
+/** Steps of the CPU clock on every Orin (hardware.md §3.2). */
+const cpuStepHz = 76.8e6
+
+export function ladderOf(board: Board, shares: readonly number[]): Ladder {
+  const { minHz, maxHz } = board.cpu
+  const steps = Math.floor((maxHz - minHz) / cpuStepHz)
+  const cpuHz = [...Array.from({ length: steps + 1 }, (_, i) => minHz + i * cpuStepHz), maxHz]
+  return { gpuHz: board.gpu.pointsHz, cpuHz, shares }
+}
+
 /** One row per value of `--governor`; `fixed` takes a clock. */
 const laws: Readonly<Record<string, (context: LawContext, argument: number) => Law>> = {
   deapd: ({ board, shares, budgetWatts }) => {
-    const ladder = { gpuHz: board.gpu.pointsHz, shares }
+    const ladder = ladderOf(board, shares)
     let state = initialState({ atMs: 0, ladder, budgetWatts, idleWatts: board.model.idleWatts })
     return {
       decide(inputs) {

@@ -5,7 +5,7 @@ import { tjCelsius } from '../twin/plant.ts'
 import { createVirtualBoard } from '../twin/virtual.ts'
 import { createEngine } from './engine.ts'
 import { type Figures, figuresOf } from './figures.ts'
-import { createLaw, type Orders } from './laws.ts'
+import { createLaw, ladderOf, type Orders } from './laws.ts'
 import { createMeasure, rowMs } from './measure.ts'
 import type { Flying, Pending, SimulationOptions } from './options.ts'
 import { createSensor } from './sensor.ts'
@@ -107,6 +107,7 @@ export function simulate(options: SimulationOptions): Figures {
     flying.endsAtMs = now + flying.leftShare * flying.wholeSeconds * 1000
   }
 
+  const ladder = ladderOf(board, options.shares)
   const worksOf = createWorks(cost)
 
   const tick = (): void => {
@@ -115,7 +116,7 @@ export function simulate(options: SimulationOptions): Figures {
     const work = worksOf({ level, sequences: decoding, contextTokens, prefillChunk })
     orders = law.decide({
       atMs: now,
-      ladder: { gpuHz: board.gpu.pointsHz, shares: options.shares },
+      ladder,
       limits: {
         budgetWatts: budget,
         throttleCelsius: board.trips.throttleCelsius,
@@ -148,6 +149,7 @@ export function simulate(options: SimulationOptions): Figures {
     lastTickMs = now
     Object.assign(busySeconds, { decode: 0, prefill: 0 })
     Object.assign(measured, { decode: null, prefill: null })
+    if (orders.cpuHz !== null && orders.cpuHz !== plant.cpuHz()) plant.setCpuCap(orders.cpuHz)
     if (orders.gpuHz !== plant.gpuCapHz()) pending.cap = { hz: orders.gpuHz, atMs: now + actuationMs }
     tickAtMs = now + (active + queued > 0 ? busyTickMs : idleTickMs)
   }
