@@ -10,8 +10,12 @@ export const tensorTypes = {
   F32: { id: 0, values: 1, bytes: 4 },
   F16: { id: 1, values: 1, bytes: 2 },
   Q4_0: { id: 2, values: 32, bytes: 18 },
+  Q4_1: { id: 3, values: 32, bytes: 20 },
+  Q5_0: { id: 6, values: 32, bytes: 22 },
+  Q5_1: { id: 7, values: 32, bytes: 24 },
   Q8_0: { id: 8, values: 32, bytes: 34 },
   Q4_K: { id: 12, values: 256, bytes: 144 },
+  Q5_K: { id: 13, values: 256, bytes: 176 },
   Q6_K: { id: 14, values: 256, bytes: 210 },
   BF16: { id: 30, values: 1, bytes: 2 },
 }

@@ -46,7 +46,7 @@ export function createGeneration({ model, tokenizer, encodeChat }: Loaded, reque
   check(request, promptIds, model)
   const limit = Math.min(sampling.maxTokens ?? Number.POSITIVE_INFINITY, model.contextTokens - promptIds.length)
   const sample = createSampler(sampling, promptIds)
-  const decode = streamDecoder(tokenizer)
+  const decoder = streamDecoder(tokenizer)
   const stops = stopFilter(sampling.stop)
   const chat = 'messages' in request.input
   const answer: number[] = []
@@ -75,9 +75,9 @@ export function createGeneration({ model, tokenizer, encodeChat }: Loaded, reque
         answer.push(tokenId)
         levels[level] = (levels[level] ?? 0) + 1
       }
-      const { text, stopped } = isEnd ? { text: '', stopped: false } : stops.push(decode(tokenId))
+      const { text, stopped } = isEnd ? { text: '', stopped: false } : stops.push(decoder.push(tokenId))
       const finished = isEnd || stopped ? 'stop' : answer.length >= limit ? 'length' : null
-      const rest = finished && !stopped ? stops.flush() : ''
+      const rest = finished && !stopped ? stops.push(decoder.end()).text + stops.flush() : ''
       if (isEnd && rest === '') return { tokenId, token: null, finished }
       const token = {
         id: request.id,

@@ -36,21 +36,34 @@ export function openTokenizer(dir: string): Tokenizer {
   }
 }
 
+/** Text of a growing list of ids, piece by piece. */
+export interface StreamDecoder {
+  push(id: number): string
+  /** What was still held back when the list ended: half a character, shown as U+FFFD as `decode` would. */
+  end(): string
+}
+
 /**
  * Turns a growing list of ids into text that never changes afterwards: a character split over tokens is held back until it
  * is whole. Decoding starts a few tokens back, because a token's spelling may depend on the one before it.
  */
-export function streamDecoder(tokenizer: Tokenizer): (id: number) => string {
+export function streamDecoder(tokenizer: Tokenizer): StreamDecoder {
   const ids: number[] = []
   let from = 0
   let shown = 0
-  return (id) => {
-    ids.push(id)
+  const take = (isEnd: boolean): string => {
     const before = tokenizer.decode(ids.slice(from, shown))
     const now = tokenizer.decode(ids.slice(from))
-    if (now.length <= before.length || now.endsWith('\uFFFD')) return ''
+    if (now.length <= before.length || (!isEnd && now.endsWith('\uFFFD'))) return ''
     from = shown
     shown = ids.length
     return now.slice(before.length)
+  }
+  return {
+    push(id) {
+      ids.push(id)
+      return take(false)
+    },
+    end: () => take(true),
   }
 }

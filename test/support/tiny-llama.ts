@@ -30,7 +30,7 @@ export const tinyConfig: TinyConfig = {
   tied: true,
 }
 
-type Weights = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>
+export type Weights = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>
 
 export function tinyWeights(c: TinyConfig, seed: number): Weights {
   const random = xoroshiro128plus(seed)
@@ -60,8 +60,21 @@ export function tinyWeights(c: TinyConfig, seed: number): Weights {
   return all
 }
 
+interface Stored {
+  readonly dtype: string
+  encode(data: Float32Array): ArrayBufferView
+}
+
+const float32: Stored = { dtype: 'F32', encode: (data) => data }
+
 /** Writes the folder; `shards` > 1 spreads the tensors over several safetensors files. */
-export function writeCheckpoint(folder: string, c: TinyConfig, weights: Weights, shards = 1): string {
+export function writeCheckpoint(
+  folder: string,
+  c: TinyConfig,
+  weights: Weights,
+  shards = 1,
+  { dtype, encode }: Stored = float32,
+): string {
   mkdirSync(folder, { recursive: true })
   const config = {
     model_type: 'llama',
@@ -93,15 +106,19 @@ export function writeCheckpoint(folder: string, c: TinyConfig, weights: Weights,
     const header = Object.fromEntries(
       mine.map((name) => {
         const { shape, data } = weights.get(name) ?? { shape: [], data: new Float32Array() }
-        const entry = { dtype: 'F32', shape, data_offsets: [offset, offset + data.byteLength] }
-        offset += data.byteLength
+        const { byteLength } = encode(data)
+        const entry = { dtype, shape, data_offsets: [offset, offset + byteLength] }
+        offset += byteLength
         return [name, entry]
       }),
     )
     const head = Buffer.from(JSON.stringify(header))
     const length = Buffer.alloc(8)
     length.writeBigUInt64LE(BigInt(head.byteLength))
-    const bodies = mine.map((name) => Buffer.from(weights.get(name)?.data.buffer ?? new ArrayBuffer(0)))
+    const bodies = mine.map((name) => {
+      const { buffer, byteOffset, byteLength } = encode(weights.get(name)?.data ?? new Float32Array())
+      return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)
+    })
     writeFileSync(join(folder, `model-${shard + 1}.safetensors`), Buffer.concat([length, head, ...bodies]))
   }
   return folder

@@ -5,6 +5,8 @@ import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:f
  * names the import; a line that was cut off by a kill counts as not there.
  */
 export interface Journal {
+  /** Nothing of this import was written before. */
+  readonly isNew: boolean
   /** sha256 by part. */
   readonly finished: ReadonlyMap<string, string>
   add(part: string, sha256: string): void
@@ -19,6 +21,7 @@ export function openJournal(path: string, key: string): Journal {
   // After a kill the last line may be half a line: the next one must not be glued to it.
   writeSync(fd, known ? '\n' : `${JSON.stringify({ key })}\n`)
   return {
+    isNew: !known,
     finished: new Map(known ? lines.map(({ part, sha256 }) => [part, sha256]) : []),
     add: (part, sha256) => {
       writeSync(fd, `${JSON.stringify({ part, sha256 })}\n`)

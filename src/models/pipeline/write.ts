@@ -18,6 +18,8 @@ export async function writeWeights(
   const fd = openSync(join(folder, dataFile), 'r+')
   const journal = openJournal(join(folder, journalFile), key)
   try {
+    // What another import left would stay in the gaps between tensors.
+    if (journal.isNew) ftruncateSync(fd, 0)
     const finished = await stillGood(parts, journal, pool, onProgress)
     // The largest first, so that no thread is left alone with one at the end.
     const left = parts.filter((part) => !finished.has(part.name)).sort((a, b) => b.bytes - a.bytes)
