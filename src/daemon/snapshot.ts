@@ -1,4 +1,5 @@
 import type { BudgetState } from '../api/ports.ts'
+import type { Conditions } from '../board/reading.ts'
 import type { AppliedLimit } from '../clocks/keeper.ts'
 import { grams } from '../energy/carbon.ts'
 import { requestJoules } from '../energy/ledger.ts'
@@ -54,9 +55,12 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
       leaseUntil: budget.leaseUntil?.toISOString() ?? null,
       headroomWatts: reading.totalWatts === null ? null : budget.watts - reading.totalWatts,
       headroomWattsReason: reading.totalWattsReason,
+      overCurrentEvents: reading.overCurrentEvents && { ...reading.overCurrentEvents },
+      overCurrentEventsReason: reading.overCurrentEventsReason,
       secondsOverBudget: tick.secondsOverBudget,
     },
-    thermal: { tjCelsius: reading.tjCelsius, tjCelsiusReason: reading.tjCelsiusReason },
+    thermal: thermalOf(reading),
+    memory: memoryOf(reading),
     clocks: clocksOf(tick),
     governor: {
       level: decision.capLevel,
@@ -121,4 +125,33 @@ function clocksOf({ gpuHz, cpuHz, decision, applied }: Tick): Snapshot['clocks']
 function reasonOf(limit: AppliedLimit | null, none: string): string | null {
   if (limit === null) return none
   return limit.value === null ? (limit.fault?.message ?? 'it cannot be read') : null
+}
+
+function thermalOf(reading: Conditions): Snapshot['thermal'] {
+  const { trips, throttling } = reading
+  return {
+    tjCelsius: reading.tjCelsius,
+    tjCelsiusReason: reading.tjCelsiusReason,
+    zoneCelsius: { ...reading.zoneCelsius },
+    throttleCelsius: trips.throttleCelsius,
+    shutdownCelsius: trips.shutdownCelsius,
+    tripsFrom: trips.from,
+    throttleMarginKelvin: reading.throttleMarginKelvin,
+    throttleMarginKelvinReason: reading.throttleMarginKelvinReason,
+    throttling: throttling && throttling.length > 0,
+    throttlingReason: reading.throttlingReason,
+    throttlingDevices: [...(throttling ?? [])],
+  }
+}
+
+function memoryOf({ memory, memoryReason }: Conditions): Snapshot['memory'] {
+  const blockReason = memoryReason ?? 'the board does not tell its free blocks'
+  return {
+    totalBytes: memory?.totalBytes ?? null,
+    totalBytesReason: memoryReason,
+    availableBytes: memory?.availableBytes ?? null,
+    availableBytesReason: memoryReason,
+    largestBlockBytes: memory?.largestBlockBytes ?? null,
+    largestBlockBytesReason: memory?.largestBlockBytes == null ? blockReason : null,
+  }
 }

@@ -2,17 +2,28 @@ import type { Snapshot } from './snapshot.ts'
 
 /**
  * One telemetry value: where it stands in the snapshot and how the wires show it. `gauge`, `counter` and `map` are
- * numbers for Prometheus; a `label` is text that Prometheus carries as a label of the metric named; `text` goes to MQTT
+ * numbers for Prometheus (`map` and `counters` hold one for each key); a `label` is text that Prometheus carries as a label of the metric named; `text` goes to MQTT
  * only. A new value of the snapshot is one row here; MQTT, /metrics and the golden file follow.
  */
 export interface Field {
   readonly path: string
   /** MQTT message it belongs to; `every` stands in all of them. */
   readonly topic: 'every' | 'info' | 'power' | 'inference' | 'system' | 'governor'
-  readonly kind: 'gauge' | 'counter' | 'map' | 'label' | 'text'
+  readonly kind: 'gauge' | 'counter' | 'map' | 'counters' | 'label' | 'text'
   /** Prometheus name, with its unit; null for `text`. */
   readonly metric: string | null
-  readonly unit: 'watts' | 'joules' | 'grams' | 'celsius' | 'hertz' | 'seconds' | 'milliseconds' | 'tokens' | ''
+  readonly unit:
+    | 'watts'
+    | 'joules'
+    | 'grams'
+    | 'celsius'
+    | 'kelvin'
+    | 'bytes'
+    | 'hertz'
+    | 'seconds'
+    | 'milliseconds'
+    | 'tokens'
+    | ''
   readonly help: string
 }
 
@@ -48,6 +59,13 @@ const rows: Readonly<Record<Field['topic'], readonly Row[]>> = {
       'seconds',
       '1 s mean over the budget',
     ],
+    [
+      'power.overCurrentEvents',
+      'counters',
+      'deapd_power_over_current_events_total',
+      '',
+      'Over-current events since boot by alarm: oc1 under-voltage, oc2 average, oc3 instantaneous',
+    ],
     ['energy.method', 'label', 'deapd_energy_method', '', 'simulated or measured'],
     ['energy.totalJoules', 'counter', 'deapd_energy_joules_total', 'joules', 'Energy since this installation began'],
     ['energy.requestJoules', 'counter', 'deapd_energy_request_joules_total', 'joules', 'Booked to answers since start'],
@@ -77,6 +95,22 @@ const rows: Readonly<Record<Field['topic'], readonly Row[]>> = {
   ],
   system: [
     ['thermal.tjCelsius', 'gauge', 'deapd_thermal_tj_celsius', 'celsius', 'Junction temperature'],
+    ['thermal.zoneCelsius', 'map', 'deapd_thermal_zone_celsius', 'celsius', 'Temperature of one live zone'],
+    ['thermal.throttleCelsius', 'gauge', 'deapd_thermal_throttle_celsius', 'celsius', 'Where the kernel throttles'],
+    ['thermal.shutdownCelsius', 'gauge', 'deapd_thermal_shutdown_celsius', 'celsius', 'Where it turns the board off'],
+    ['thermal.tripsFrom', 'text', null, '', 'read from the board, or assumed from its row'],
+    [
+      'thermal.throttleMarginKelvin',
+      'gauge',
+      'deapd_thermal_throttle_margin_kelvin',
+      'kelvin',
+      'From the zone closest to its own throttle trip to that trip',
+    ],
+    ['thermal.throttling', 'gauge', 'deapd_thermal_throttling', '', '1 while the kernel throttles'],
+    ['thermal.throttlingDevices', 'text', null, '', 'Cooling devices at work, without the fan'],
+    ['memory.totalBytes', 'gauge', 'deapd_memory_total_bytes', 'bytes', 'Memory of the board'],
+    ['memory.availableBytes', 'gauge', 'deapd_memory_available_bytes', 'bytes', 'Memory that can be had'],
+    ['memory.largestBlockBytes', 'gauge', 'deapd_memory_largest_block_bytes', 'bytes', 'Largest contiguous free block'],
     ['clocks.gpuHz', 'gauge', 'deapd_clocks_gpu_hertz', 'hertz', 'GPU clock'],
     [
       'clocks.gpuCapAppliedHz',

@@ -10,11 +10,18 @@ export async function renderMetrics(snapshot: Snapshot): Promise<string> {
   for (const field of fields) {
     if (field.metric === null || field.kind === 'label') continue
     const value = readField(snapshot, field.path)
-    if (value === null) continue
+    if (value === null || value === undefined) continue
     const head = { name: field.metric, help: helpOf(field), registers: [registry] }
     if (field.kind === 'counter') new Counter(head).inc(Number(value))
     if (field.kind === 'gauge') new Gauge(head).set(Number(value))
-    if (field.kind === 'map') setRails(new Gauge({ ...head, labelNames: ['rail'] }), value as Record<string, number>)
+    if (field.kind === 'map') {
+      const gauge = new Gauge({ ...head, labelNames: [keyLabel(field)] })
+      for (const [key, number] of Object.entries(value)) gauge.set({ [keyLabel(field)]: key }, Number(number))
+    }
+    if (field.kind === 'counters') {
+      const counter = new Counter({ ...head, labelNames: [keyLabel(field)] })
+      for (const [key, number] of Object.entries(value)) counter.inc({ [keyLabel(field)]: key }, Number(number))
+    }
   }
   for (const [metric, labelled] of labels) {
     const values = labelled.map((field) => [keyOf(field), String(readField(snapshot, field.path))])
@@ -39,8 +46,9 @@ function groupLabels(): ReadonlyMap<string, readonly Field[]> {
   return groups
 }
 
-function setRails(gauge: Gauge, watts: Record<string, number>): void {
-  for (const [rail, value] of Object.entries(watts)) gauge.set({ rail }, value)
+/** What the keys of a map are called: `railWatts` has a rail for each, `overCurrentEvents` an alarm. */
+function keyLabel({ path }: Field): string {
+  return { 'power.railWatts': 'rail', 'thermal.zoneCelsius': 'zone', 'power.overCurrentEvents': 'alarm' }[path] ?? 'key'
 }
 
 const helpOf = (field: Field): string => (field.unit === '' ? field.help : `${field.help} (${field.unit})`)

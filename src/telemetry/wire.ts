@@ -3,7 +3,7 @@ type Json = unknown
 const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 /**
- * Our own camelCase objects as they go on any wire: names in snake_case. Keys of `railWatts` and `levels` are data, not
+ * Our own camelCase objects as they go on any wire: names in snake_case. Keys of rails, zones and alarms are data, not
  * names, and stay as they are.
  */
 export function toWire(value: Json): Json {
@@ -14,4 +14,4 @@ export function toWire(value: Json): Json {
   )
 }
 
-const dataKeys = new Set(['railWatts'])
+const dataKeys = new Set(['railWatts', 'zoneCelsius', 'overCurrentEvents'])
