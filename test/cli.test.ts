@@ -32,6 +32,7 @@ t.test('help and bad usage', async (t) => {
       'status',
       'top',
       'doctor',
+      'record',
       'budget',
       'restore',
       'models',
@@ -47,6 +48,7 @@ t.test('help and bad usage', async (t) => {
     ['fly'],
     ['serve', '--wings'],
     ['generate'],
+    ['record'],
     ['bench', '--tokens', 'many'],
     ['models', 'import', '/x', '--out', '/y', '--block', '33'],
   ]) {

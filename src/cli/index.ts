@@ -9,6 +9,7 @@ import { evaluateCommand } from './evaluate.ts'
 import { generateCommand } from './generate.ts'
 import { modelsCommand } from './models.ts'
 import { perplexityCommand } from './perplexity.ts'
+import { recordCommand } from './record.ts'
 import { restoreCommand } from './restore.ts'
 import { serveCommand } from './serve.ts'
 import { simulateCommand } from './simulate.ts'
@@ -23,6 +24,7 @@ const commands: readonly (() => Command)[] = [
   statusCommand,
   topCommand,
   doctorCommand,
+  recordCommand,
   budgetCommand,
   restoreCommand,
   modelsCommand,

@@ -1,46 +1,21 @@
 import { accessSync, constants, existsSync } from 'node:fs'
+import { connect } from 'node:net'
 import { freemem } from 'node:os'
 import { dirname, join } from 'node:path'
-import { findGpu } from '../clocks/devfreq.ts'
 import { readJournal } from '../clocks/journal.ts'
-import type { Settings } from '../config/schema.ts'
 import { loadOrt } from '../engine/ort/api.ts'
-import { monotonicMs } from '../engine/protocol.ts'
 import { DeapdError, detailOf } from '../errors.ts'
 import { bundledModelDir } from '../models/bundled.ts'
 import { verifyPackage } from '../models/package.ts'
 import { describeEnd, lastUncleanEnd } from './black-box.ts'
-import { openSensors } from './hardware.ts'
-import { choosePlatform } from './platform.ts'
-
-export interface Check {
-  readonly name: string
-  readonly result: 'pass' | 'warn' | 'fail'
-  readonly detail: string
-  readonly hint: string
-}
-
-interface Context {
-  readonly settings: Settings
-  readonly stateDir: string
-}
+import { type Check, type CheckContext, check } from './check.ts'
+import { boardChecks } from './doctor-board.ts'
 
 const oldestNode = [20, 19] as const
-
-/** A check that says what it saw, or throws; what it throws becomes a failure with the hint of the error table. */
-const check =
-  (name: string, look: (context: Context) => Promise<string> | string, severity: 'fail' | 'warn' = 'fail') =>
-  async (context: Context): Promise<Check> => {
-    try {
-      return { name, result: 'pass', detail: await look(context), hint: '' }
-    } catch (error) {
-      const hint = error instanceof DeapdError ? error.hint : ''
-      return { name, result: severity, detail: detailOf(error), hint }
-    }
-  }
+const brokerWaitMs = 2000
 
 /** Everything `deapd doctor` looks at, in order. Nothing is changed by any of them. */
-export const checks: readonly ((context: Context) => Promise<Check>)[] = [
+export const checks: readonly ((context: CheckContext) => Promise<Check>)[] = [
   check('node', () => {
     const [major, minor] = process.versions.node.split('.').map(Number)
     if (major < oldestNode[0] || (major === oldestNode[0] && minor < oldestNode[1])) {
@@ -69,35 +44,8 @@ export const checks: readonly ((context: Context) => Promise<Check>)[] = [
     accessSync(folder, constants.W_OK)
     return `${stateDir} can be written`
   }),
-  check('board', ({ settings, stateDir }) => {
-    const { board, simulated, why } = choosePlatform(settings, stateDir)
-    return `${board.name}${simulated ? ', simulated' : ''}: ${why}`
-  }),
-  check('sensors', async ({ settings, stateDir }) => {
-    const { board, simulated, root } = choosePlatform(settings, stateDir)
-    if (simulated) return 'the simulated board brings its own'
-    const source = openSensors({ board, root }, settings)
-    try {
-      const { totalWatts, totalWattsReason, totalRule } = await source.read(monotonicMs())
-      if (totalWatts === null) throw new DeapdError('sensor_missing', { root, detail: totalWattsReason ?? 'unknown' })
-      return `${source.name}: ${totalWatts.toFixed(1)} W by rule ${totalRule}`
-    } finally {
-      await source.close()
-    }
-  }),
-  check('clocks', ({ settings, stateDir }) => {
-    const { board, simulated, root } = choosePlatform(settings, stateDir)
-    if (simulated) return 'the simulated board’s can be written'
-    const folder = findGpu(root, board)
-    if (!folder) throw new Error(`no GPU clock (${board.gpu.nodeNames.join(', ')}) under ${root}`)
-    const path = join(root, folder, 'max_freq')
-    try {
-      accessSync(path, constants.W_OK)
-    } catch (error) {
-      throw new DeapdError('clock_refused', { path, detail: detailOf(error), kept: 'what it is' }, error)
-    }
-    return `${path} can be written`
-  }),
+  check('mqtt', ({ settings }) => reachBroker(settings.mqtt)),
+  ...boardChecks,
   check(
     'last end',
     ({ stateDir }) => {
@@ -119,3 +67,23 @@ export const checks: readonly ((context: Context) => Promise<Check>)[] = [
     'warn',
   ),
 ]
+
+/** Whether a broker listens where the settings say; nothing is sent to it. Throws `broker_unreachable`. */
+async function reachBroker(choice: string): Promise<string> {
+  if (!URL.canParse(choice) || choice.startsWith('embedded')) return `broker: ${choice}`
+  const url = new URL(choice)
+  const port = Number(url.port) || ({ 'mqtts:': 8883, 'ssl:': 8883, 'ws:': 80, 'wss:': 443 }[url.protocol] ?? 1883)
+  const socket = connect({ host: url.hostname, port, timeout: brokerWaitMs })
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', resolve)
+      socket.once('error', reject)
+      socket.once('timeout', () => reject(new Error(`no answer within ${brokerWaitMs} ms`)))
+    })
+    return `${url.hostname}:${port} takes connections`
+  } catch (error) {
+    throw new DeapdError('broker_unreachable', { url: `${url.protocol}//${url.host}`, detail: detailOf(error) }, error)
+  } finally {
+    socket.destroy()
+  }
+}

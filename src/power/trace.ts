@@ -4,13 +4,13 @@ import { parseTegrastats } from './tegrastats-parse.ts'
 export interface TraceHead {
   readonly schema: 'deapd-trace/1'
   readonly board: string
-  readonly source: string
   readonly interval_ms: number
 }
 
 export interface TraceRow {
   /** Milliseconds since the first row. */
   readonly at_ms: number
+  readonly source: string
   readonly rail_watts: Readonly<Record<string, number>>
   readonly total_watts: number | null
   readonly zone_celsius: Readonly<Record<string, number>>
