@@ -4,7 +4,7 @@ import { closeSync, constants, openSync, read, readdirSync, readSync, statSync }
 const valueBytes = 64
 const textBytes = 16_384
 /** A device that has not answered for so long is unknown in this reading: the i2c bus itself gives up after a second. */
-const answerWithinMs = 250
+const answerWithinMs = 400
 
 /**
  * Value files of sysfs, kept open: a reading is one `pread` each. The path is looked at first, because a file that was
@@ -79,10 +79,12 @@ export function openValueFiles(): ValueFiles {
         const values = new Array<number | undefined>(paths.length).fill(undefined)
         let missing = paths.length
         let late = false
-        const timer = setTimeout(() => {
+        const giveUp = (): void => {
           late = true
           resolve(values)
-        }, answerWithinMs)
+        }
+        // After a stall of ours timers come before answers that have long been there: those are taken first.
+        const timer = setTimeout(() => setImmediate(giveUp), answerWithinMs)
         for (const [index, path] of paths.entries()) {
           start(path, (value) => {
             if (late) return

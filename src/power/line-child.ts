@@ -25,6 +25,8 @@ export interface LineChild {
 /** No sensor prints lines so long: what comes without an end is dropped instead of filling the memory. */
 const longestLine = 65_536
 const killAfterMs = 1000
+/** A program may take its time to start, the more on a busy board; killing it for that would never end. */
+const firstLineWithinMs = 15_000
 
 /**
  * Keeps a child that prints lines running: started again with growing pauses when it ends or hangs, and ended by its own
@@ -46,7 +48,7 @@ export function keepLineChild(options: LineChildOptions): LineChild {
       forceKillAfterDelay: killAfterMs,
     })
     let hung = false
-    let waitMs = hungAfterMs()
+    let waitMs = Math.max(firstLineWithinMs, hungAfterMs())
     const watch = (): NodeJS.Timeout =>
       setTimeout(() => {
         hung = true
