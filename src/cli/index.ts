@@ -1,40 +1,28 @@
 import { Command, CommanderError } from 'commander'
 import { DeapdError } from '../errors.ts'
 import { version } from '../version.ts'
-import { benchCommand } from './bench.ts'
-import { budgetCommand } from './budget.ts'
-import { chatCommand } from './chat.ts'
-import { doctorCommand } from './doctor.ts'
-import { evaluateCommand } from './evaluate.ts'
-import { generateCommand } from './generate.ts'
-import { modelsCommand } from './models.ts'
-import { perplexityCommand } from './perplexity.ts'
-import { recordCommand } from './record.ts'
-import { restoreCommand } from './restore.ts'
-import { serveCommand } from './serve.ts'
-import { simulateCommand } from './simulate.ts'
-import { statusCommand } from './status.ts'
-import { topCommand } from './top.ts'
-import { twinCommand } from './twin.ts'
 
-/** Every command, in the order of `deapd --help`. */
-const commands: readonly (() => Command)[] = [
-  serveCommand,
-  chatCommand,
-  statusCommand,
-  topCommand,
-  doctorCommand,
-  recordCommand,
-  budgetCommand,
-  restoreCommand,
-  modelsCommand,
-  generateCommand,
-  perplexityCommand,
-  evaluateCommand,
-  benchCommand,
-  simulateCommand,
-  twinCommand,
-]
+/**
+ * Every command, in the order of `deapd --help`. Each is loaded when it is called: what `evaluate` needs is no part of a
+ * daemon that stays for months.
+ */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.ts')).serveCommand(),
+  chat: async () => (await import('./chat.ts')).chatCommand(),
+  status: async () => (await import('./status.ts')).statusCommand(),
+  top: async () => (await import('./top.ts')).topCommand(),
+  doctor: async () => (await import('./doctor.ts')).doctorCommand(),
+  record: async () => (await import('./record.ts')).recordCommand(),
+  budget: async () => (await import('./budget.ts')).budgetCommand(),
+  restore: async () => (await import('./restore.ts')).restoreCommand(),
+  models: async () => (await import('./models.ts')).modelsCommand(),
+  generate: async () => (await import('./generate.ts')).generateCommand(),
+  perplexity: async () => (await import('./perplexity.ts')).perplexityCommand(),
+  evaluate: async () => (await import('./evaluate.ts')).evaluateCommand(),
+  bench: async () => (await import('./bench.ts')).benchCommand(),
+  simulate: async () => (await import('./simulate.ts')).simulateCommand(),
+  twin: async () => (await import('./twin.ts')).twinCommand(),
+}
 
 /** Runs one command line and returns the exit code: 0 ok, 1 failed, 2 bad usage. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
@@ -42,7 +30,9 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     .description('Dynamic Energy-Aware Pruning daemon: a language model on a Jetson, inside a watt budget')
     .version(version)
     .showHelpAfterError('See `deapd --help`.')
-  for (const make of commands) program.addCommand(make())
+  // Help and mistakes show them all.
+  const called = Object.hasOwn(commands, args[0] ?? '') ? [commands[args[0]]] : Object.values(commands)
+  for (const load of called) program.addCommand(await load())
   silenceExit(program)
   try {
     await program.parseAsync(args, { from: 'user' })

@@ -1,8 +1,6 @@
 import type { Settings } from '../config/schema.ts'
 import { DeapdError } from '../errors.ts'
 import type { ModelPackage } from '../models/package.ts'
-import { startBroker } from '../telemetry/broker.ts'
-import { startMqtt } from '../telemetry/mqtt.ts'
 import type { Message } from '../telemetry/schedule.ts'
 import { toWire } from '../telemetry/wire.ts'
 import { version } from '../version.ts'
@@ -36,6 +34,9 @@ export async function connectMqtt(parts: {
     const detail = 'it must be embedded, embedded:PORT, an address such as mqtt://broker:1883, or none'
     throw new DeapdError('setting_invalid', { name: 'mqtt', value: choice, detail, source: '--mqtt' })
   }
+  // Loaded only where there is a broker: a daemon without one should not carry 9 MB for it.
+  const { startMqtt } = await import('../telemetry/mqtt.ts')
+  const { startBroker } = await import('../telemetry/broker.ts')
   const broker = embedded ? await startBroker({ port: Number(embedded[1] ?? defaultBrokerPort) }) : null
   if (broker) lifecycle.add('MQTT broker', () => broker.close())
   const url = broker?.url ?? choice

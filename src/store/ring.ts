@@ -33,7 +33,9 @@ const checkChars = 8
 export function beginRing(path: string, head: string): Ring {
   const run = checksum(`${head} ${process.pid} ${process.hrtime.bigint()}`)
   const descriptor = openSync(path, 'w+', 0o600)
-  writeSync(descriptor, Buffer.alloc(rowsAt + slots * slotBytes, '\n'), 0)
+  // Page by page: a kernel keeps what came in one large write as one large piece, and would write all of it for one record.
+  const blank = Buffer.alloc(pageBytes, '\n')
+  for (let at = 0; at < rowsAt + slots * slotBytes; at += pageBytes) writeSync(descriptor, blank, 0, pageBytes, at)
   writeSync(descriptor, sealed(`${run} ${head}`, pageBytes), 0, pageBytes, 0)
   fdatasyncSync(descriptor)
   let next = 0
