@@ -179,12 +179,12 @@ function watchEngine(daemon) {
   }
   setInterval(ask, 500)
   return {
-    /** Part of the last `seconds` in which it computed: one thread at work is enough to keep a GPU busy. */
+    /** Part of the last `seconds` in which it computed: a quarter of a thread's time is enough to keep a GPU busy. */
     busy(seconds) {
       const now = pid === null ? null : cpuSeconds(pid)
       const used = now === null || before === null ? 0 : now - before
       before = now
-      return seconds > 0 ? Math.min(1, Math.max(0, used / seconds)) : 0
+      return seconds > 0 ? Math.min(1, Math.max(0, (4 * used) / seconds)) : 0
     },
   }
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Gives a group write access to the clock files that deapd may write, and to nothing else: the caps and floors of the GPU
-# and of the CPU clusters. Run as root by deapd.service before each start and by udev when the GPU driver binds; sysfs
+# and of the CPU clusters, and the switches of the cores but cpu0. Run as root by deapd.service before each start and by udev when the GPU driver binds; sysfs
 # forgets owners and modes at each boot and each binding. Running it twice changes nothing.
 #
 #   grant-clocks.sh [--group NAME] [--root DIR]      DIR stands for /, for tests
@@ -23,7 +23,7 @@ is_gpu() {
   else
     node=${1##*.}
   fi
-  case $node in gpu | ga10b) return 0 ;; *) return 1 ;; esac
+  case $node in gpu | ga10b | gv11b | gpu-gpc-[0-9]*) return 0 ;; *) return 1 ;; esac
 }
 
 granted=0
@@ -46,6 +46,10 @@ done
 for policy in "$root"/sys/devices/system/cpu/cpufreq/policy[0-9]*; do
   grant "$policy/scaling_min_freq"
   grant "$policy/scaling_max_freq"
+done
+# cpu0 has no switch on a Jetson, and would not be ours to take offline where it has one.
+for core in "$root"/sys/devices/system/cpu/cpu[1-9]*; do
+  grant "$core/online"
 done
 
 echo "grant-clocks.sh: group $group may write $granted clock files"

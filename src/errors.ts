@@ -246,6 +246,12 @@ export const errorTable = {
     message: 'deapd at {url} answered: {detail}',
     hint: 'Correct the command and run it again.',
   },
+  clocks_busy: {
+    status: 500,
+    exit: 1,
+    message: 'Another deapd already steers the clocks under {root}. Nothing was started.',
+    hint: 'Stop it first: `systemctl stop deapd`, or end the process that answers at its address.',
+  },
   clock_refused: {
     status: 500,
     exit: 1,

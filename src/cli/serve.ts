@@ -22,9 +22,12 @@ export function serveCommand(): Command {
     const { settings, warnings } = loadSettings(flags, process.env, options.config)
     const log = createLog(settings.log_level)
     for (const warning of warnings) log.warn({}, warning)
-    const daemon = await serve(settings, process.env, log)
+    // From the first moment: a load of minutes can be ended too, and leaves the clocks as they were.
+    const end = ending()
+    const daemon = await serve(settings, process.env, log, end)
+    if (daemon === null) return print('stopped before it was ready; the clocks are as they were')
     for (const line of banner(daemon, settings.as_if)) print(line)
-    await ending()
+    await end
     print('stopping …')
     const faults = await daemon.stop()
     for (const fault of faults) log.error({}, fault)

@@ -6,8 +6,9 @@ import type { Accountant } from './accountant.ts'
 import type { Inference } from './inference.ts'
 import type { Log } from './log.ts'
 
-/** Totals are written this often: what a power cut can lose. */
+/** Totals are written this often: what a power cut can lose. At rest, where flash would wear for little, less often. */
 const saveEveryMs = 10_000
+const saveAtRestMs = 60_000
 
 /** Keeps the installation's energy totals in the store while the daemon runs. Returns what stops and writes the last. */
 export async function keepBooks(
@@ -41,7 +42,13 @@ export async function keepBooks(
     state.starts++
   })
   await save(since)
-  const timer = setInterval(() => void save(since).catch(fault), saveEveryMs)
+  let saved = { requests: inference.traffic().requestsTotal, atMs: monotonicMs() }
+  const timer = setInterval(() => {
+    const { requestsTotal: requests } = inference.traffic()
+    if (requests === saved.requests && monotonicMs() - saved.atMs < saveAtRestMs) return
+    saved = { requests, atMs: monotonicMs() }
+    void save(since).catch(fault)
+  }, saveEveryMs)
   return async () => {
     clearInterval(timer)
     await save(null)

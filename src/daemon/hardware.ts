@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { type BoardClocks, openClocks } from '../clocks/capped.ts'
+import { lockClocks } from '../clocks/lock.ts'
 import { restore } from '../clocks/restore.ts'
 import type { Settings } from '../config/schema.ts'
 import { monotonicMs } from '../engine/protocol.ts'
@@ -31,6 +32,7 @@ export async function openHardware(
 ): Promise<Hardware> {
   const { stateDir, settings, log, lifecycle } = options
   const journalPath = join(stateDir, 'clocks.json')
+  lifecycle.add('clock lock', await lockClocks(root))
   restoreEarlier(journalPath, log)
   const twin = simulated ? createTwin({ board, root, now: monotonicMs }) : null
   twin?.start()

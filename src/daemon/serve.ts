@@ -53,7 +53,15 @@ const drainMs = 1500
  * Puts the daemon together: the only place that makes real things. Each part is added to the lifecycle as soon as it runs,
  * so that a failure half-way stops what was started and puts the clocks back.
  */
-export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log): Promise<Daemon> {
+export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log): Promise<Daemon>
+/** The same, but null when `end` resolves before it is ready; then everything was stopped again. */
+export async function serve(
+  settings: Settings,
+  env: NodeJS.ProcessEnv,
+  log: Log,
+  end: Promise<void>,
+): Promise<Daemon | null>
+export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log, end?: Promise<void>) {
   const stateDir = stateFolder(settings.state, env)
   const address = parseAddress('listen', settings.listen)
   const pack = openPackage(settings.model || bundledModelDir)
@@ -185,7 +193,12 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       onFault: (fault) => log.error({ err: fault }, fault.message),
     })
     const mqttUrl = await connectMqtt({ settings, platform, device, pack, view, budget, blackBox, log, lifecycle })
-    await engine.ready()
+    // The one wait that can take minutes: a signal need not sit it out.
+    const ended = await Promise.race([engine.ready().then(() => false), end?.then(() => true) ?? never])
+    if (ended) {
+      await lifecycle.stop()
+      return null
+    }
     // "Ready" is said when every view says so, not a tick before.
     const shown = view.until((snapshot) => snapshot.engine.state === 'ready')
     loop.wake()
@@ -209,6 +222,8 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
     throw error
   }
 }
+
+const never = new Promise<never>(() => undefined)
 
 /** Keeps the engine's pace in line with the simulated clock; does nothing on a real board or without `--as-if`. */
 function paceKeeper(twin: Twin | null, cost: ModelCost, asIf: string, engine: Engine): () => void {

@@ -98,7 +98,13 @@ t.test('grant-clocks.sh grants the clock files and nothing else', async (t) => {
       class: { devfreq: { '17000000.gpu': gpu, nvdec: { ...gpu, device: { of_node: { name: 'nvdec\0' } } } } },
       devices: {
         system: {
-          cpu: { cpufreq: { policy0: { scaling_min_freq: '1\n', scaling_max_freq: '2\n', scaling_governor: 'x\n' } } },
+          cpu: {
+            cpu0: { online: '1\n' },
+            cpu1: { online: '1\n' },
+            cpu11: { online: '0\n', 'cpufreq-note': 'x\n' },
+            cpuidle: { online: 'x\n' },
+            cpufreq: { policy0: { scaling_min_freq: '1\n', scaling_max_freq: '2\n', scaling_governor: 'x\n' } },
+          },
         },
       },
     },
@@ -108,11 +114,13 @@ t.test('grant-clocks.sh grants the clock files and nothing else', async (t) => {
   const group = (await run('id', ['-gn'])).stdout.trim()
   const { code, stdout, stderr } = await run(script('grant-clocks.sh'), ['--root', root, '--group', group])
   t.equal(code, 0, stderr)
-  t.match(stdout, /may write 4 clock files/)
+  t.match(stdout, /may write 6 clock files/)
   const granted = files.filter((file) => (statSync(file).mode & 0o020) !== 0).map((file) => file.slice(root.length + 1))
   t.same(granted.sort(), [
     'sys/class/devfreq/17000000.gpu/max_freq',
     'sys/class/devfreq/17000000.gpu/min_freq',
+    'sys/devices/system/cpu/cpu1/online',
+    'sys/devices/system/cpu/cpu11/online',
     'sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq',
     'sys/devices/system/cpu/cpufreq/policy0/scaling_min_freq',
   ])
