@@ -3,6 +3,7 @@ import { createWriteStream } from 'node:fs'
 import { Command, Option } from 'commander'
 import { boards } from '../board/boards/index.ts'
 import type { Figures } from '../simulate/figures.ts'
+import { claims, fullSize, quickSize } from '../simulate/report.ts'
 import { simulate } from '../simulate/run.ts'
 import { scenarios } from '../simulate/scenarios.ts'
 import { type Setup, simulationOf, usualSetup } from '../simulate/setup.ts'
@@ -13,6 +14,8 @@ import { print, printJson, realNumber, wholeNumber } from './output.ts'
 interface Options extends Setup {
   readonly out?: string
   readonly json?: boolean
+  readonly report?: boolean
+  readonly quick?: boolean
 }
 
 /** `deapd simulate`: the governor against a simulated board, far faster than real time. Everything it prints is simulated. */
@@ -41,13 +44,16 @@ export const simulateCommand = (): Command =>
       realNumber('--latency-target', 0),
       50,
     )
-    .option('--first-token-target <s>', 's to read waiting prompts', realNumber('--first-token-target', 0), 1)
+    .option('--first-token-target <s>', 's to read waiting prompts', realNumber('--first-token-target', 0), 2)
     .option('--ambient <c>', 'air temperature, °C', Number, usualSetup.ambient)
+    .option('--report', 'measure every promise of the governor and print the table (several minutes)')
+    .option('--quick', 'with --report: a tenth of the draws and hours')
     .option('--out <file>', 'write a trace, a row per 100 ms')
     .option('--json', 'print the figures as JSON')
     .action(run)
 
 async function run(options: Options): Promise<void> {
+  if (options.report) return report(options)
   const startedAt = performance.now()
   const lines: string[] = [csvHead]
   const figures = simulate({
@@ -63,6 +69,22 @@ async function run(options: Options): Promise<void> {
   const about = { simulated: true, board, budgetWatts: budget, scenario, seed, plantError, policy, sensor, governor }
   if (options.json) return printJson(toWire({ ...about, ...figures }))
   for (const line of describe(options, figures)) print(line)
+}
+
+/** Prints each promise as soon as it is measured; exit code 1 when one is missed. */
+function report({ quick, json }: Options): void {
+  const rows = claims.map((claim) => {
+    const { figure, holds, note = null } = claim.measure(quick ? quickSize : fullSize)
+    const row = { what: claim.what, bar: claim.bar, figure, verdict: holds ? 'HOLDS' : 'MISS', note, simulated: true }
+    if (json) process.stderr.write(`${row.verdict} ${row.what}\n`)
+    else
+      print(
+        `${row.verdict.padEnd(5)} ${row.what}\n      bar: ${row.bar}\n      ${figure}${note === null ? '' : `; ${note}`}\n`,
+      )
+    return row
+  })
+  if (json) printJson(rows)
+  if (rows.some(({ verdict }) => verdict === 'MISS')) process.exitCode = 1
 }
 
 function describe({ scenario, governor, budget, board }: Options, f: Figures): readonly string[] {

@@ -101,7 +101,7 @@ export const Settings = Type.Object({
       'milliseconds an answer may wait for its next token: the governor takes the least joules that keep it (50: three times as fast as people read); 0 is as fast as the budget allows',
   }),
   first_token_target_s: Type.Number({
-    default: 1,
+    default: 2,
     minimum: 0,
     maximum: 600,
     argument: 'S',

@@ -26,10 +26,13 @@ export function nextCeiling(before: Ceiling, points: readonly Point[], room: Roo
   return { ceiling: { rung: before.rung + 1, raisedAtMs: room.atMs }, reason: 'recovering' }
 }
 
-/** A cap that has just failed is barred for a while, twice as long each time it fails again soon. */
+/**
+ * A cap that has just failed is barred for a while: twice as long when it is tried again and fails again soon, and as long
+ * as before when a lower one fails meanwhile.
+ */
 export function barAfter(before: Bar | null, hz: number, atMs: number, holdMs: number, mostMs: number): Bar {
-  const again = before !== null && atMs < before.untilMs + before.holdMs
-  const hold = again ? Math.min(mostMs, 2 * before.holdMs) : holdMs
+  if (before === null || atMs >= before.untilMs + before.holdMs) return { hz, untilMs: atMs + holdMs, holdMs }
+  const hold = atMs < before.untilMs ? before.holdMs : Math.min(mostMs, 2 * before.holdMs)
   return { hz, untilMs: atMs + hold, holdMs: hold }
 }
 

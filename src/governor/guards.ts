@@ -29,6 +29,9 @@ export function overCurrentGuard(
   const { overCurrentEvents, overCurrent } = state
   if (events === null) return { overCurrent, overCurrentEvents }
   if (overCurrentEvents === null || events <= overCurrentEvents) return { overCurrent, overCurrentEvents: events }
+  // Events that the present cap could not yet prevent count once.
+  const settled = inputs.atMs - state.changedAtMs >= tuning.windowMs
+  if (!settled && overCurrent !== null) return { overCurrent, overCurrentEvents: events }
   const bar = barAfter(overCurrent, state.gpuHz, inputs.atMs, tuning.overCurrentBarMs, tuning.overCurrentBarMostMs)
   return { overCurrent: bar, overCurrentEvents: events }
 }

@@ -63,8 +63,8 @@ export const tuning = {
   latencySlackShare: 0.02,
   /** Low pass of the backlog. */
   backlogMs: 3000,
-  /** A board that does not take the cap gets this long. */
-  refusedMs: 250,
+  /** A board that does not take the cap gets this long: its clock file may be one refresh old. */
+  refusedMs: 45,
   dutyLeast: 0.05,
   /** Bounds of a prompt chunk, and the seconds it should take at most while others decode, and alone. */
   chunkLeastTokens: 16,

@@ -3,7 +3,7 @@ import type { Measure } from './measure.ts'
 
 /** What a simulation comes to: all of it simulated, watts and joules those of the plant, not of its sensors. */
 export function figuresOf(
-  seconds: number,
+  { seconds, tokenSeconds }: { readonly seconds: number; readonly tokenSeconds: number },
   seen: {
     readonly totals: SimulatedEngine['totals']
     readonly measure: Measure
@@ -31,6 +31,7 @@ export function figuresOf(
     degradedTokens,
     tokenGapMsMedian: measure.tokenGaps.quantile(0.5),
     tokenGapMsP95: measure.tokenGaps.quantile(0.95),
+    tokensLateShare: tokenSeconds === 0 ? 0 : measure.tokenGaps.over(tokenSeconds * 1000),
     firstTokenMsMedian: measure.firstTokens.quantile(0.5),
     firstTokenMsP95: measure.firstTokens.quantile(0.95),
     throttleEvents,

@@ -155,3 +155,9 @@ function oracle(truth: Board, shares: readonly number[]): Law {
     },
   }
 }
+
+/** What holds before anybody has decided: a board as it comes up, and an engine that may do what it likes. */
+export function unordered(board: Board, full: number, maxSequences: number): Orders {
+  const gpuHz = board.gpu.pointsHz[board.gpu.pointsHz.length - 1]
+  return { ...usual, gpuHz, capLevel: full, ecoLevel: full, concurrency: maxSequences, reason: 'start' }
+}

@@ -46,6 +46,9 @@ export function createMeasure() {
   let longestExcursionMs = 0
   let excursions = 0
   let worstWindowShare = 0
+  let budgetBefore = Number.NEGATIVE_INFINITY
+  let loweredAtMs = Number.NEGATIVE_INFINITY
+  let settledMs = 0
   let tjSum = 0
   let tjMost = Number.NEGATIVE_INFINITY
   let count = 0
@@ -53,6 +56,9 @@ export function createMeasure() {
   return {
     /** A stretch of even power. */
     stretch(fromMs: number, untilMs: number, watts: number, budgetWatts: number): void {
+      if (budgetWatts < budgetBefore) loweredAtMs = fromMs
+      budgetBefore = budgetWatts
+      if (watts > budgetWatts && fromMs - loweredAtMs < 1000) settledMs = Math.max(settledMs, untilMs - loweredAtMs)
       if (watts <= excursionShare * budgetWatts) {
         overSinceMs = null
         return
@@ -93,6 +99,8 @@ export function createMeasure() {
       worstWindowShare,
       excursions,
       longestExcursionMs,
+      /** Longest time from a lower budget until the plant was under it for good (for the second that follows). */
+      settledMs,
       tjMeanCelsius: count === 0 ? null : tjSum / count,
       tjMostCelsius: count === 0 ? null : tjMost,
     }),

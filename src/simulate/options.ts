@@ -1,5 +1,6 @@
 import type { Board } from '../board/types.ts'
 import type { ModelCost } from '../board/work.ts'
+import type { Inputs } from '../governor/types.ts'
 import type { Policy, Run } from './engine.ts'
 import type { Orders } from './laws.ts'
 import type { Scenario } from './scenarios.ts'
@@ -20,6 +21,8 @@ export interface SimulationOptions {
   readonly firstTokenSeconds: number
   readonly ambientCelsius: number
   readonly maxSequences: number
+  /** Called with what the law is given at every tick. */
+  readonly onInputs?: (inputs: Inputs) => void
   /** Called for every 100 ms. */
   readonly onRow?: (row: Row) => void
 }

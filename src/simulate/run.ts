@@ -1,11 +1,12 @@
 import { workSeconds } from '../board/work.ts'
+import type { Inputs } from '../governor/types.ts'
 import { createWorks } from '../governor/works.ts'
 import { uniform } from '../twin/noise.ts'
 import { tjCelsius } from '../twin/plant.ts'
 import { createVirtualBoard } from '../twin/virtual.ts'
 import { createEngine } from './engine.ts'
 import { type Figures, figuresOf } from './figures.ts'
-import { createLaw, ladderOf, type Orders } from './laws.ts'
+import { createLaw, ladderOf, unordered } from './laws.ts'
 import { createMeasure, rowMs } from './measure.ts'
 import type { Flying, Pending, SimulationOptions } from './options.ts'
 import { createSensor } from './sensor.ts'
@@ -15,6 +16,8 @@ const busyTickMs = 50
 const idleTickMs = 1000
 /** From the decision until the GPU has the cap: a write to sysfs and a request to the firmware; assumed. */
 const actuationMs = 5
+/** How late a timer fires at most, assumed: without it ticks and refreshes would keep step. */
+const timerLateMs = 2
 /** From the engine's word of a new phase or an arrival until the loop decides; assumed. */
 const wakeMs = 1
 
@@ -37,7 +40,8 @@ export function simulate(options: SimulationOptions): Figures {
   const engine = createEngine({ cost, policy: options.policy, maxSequences })
   const law = createLaw(options.governor, { board, truth: plant.board(), shares: options.shares, budgetWatts })
   const measure = createMeasure()
-  const requests = scenario.requests(uniform(options.seed * 7919 + 17), endMs)
+  const [late, random] = [uniform(options.seed + 1), uniform(options.seed * 7919 + 17)]
+  const requests = scenario.requests(random, endMs)
   const budgetAt = (atMs: number) => budgetWatts * (scenario.budgetShare?.(atMs, endMs) ?? 1)
   const full = cost.weightBytes.length - 1
 
@@ -55,18 +59,7 @@ export function simulate(options: SimulationOptions): Figures {
   let throttled = { events: 0, was: false }
   const busySeconds = { decode: 0, prefill: 0 }
   const measured: Record<'decode' | 'prefill', number | null> = { decode: null, prefill: null }
-  let orders: Orders = {
-    gpuHz: board.gpu.pointsHz[board.gpu.pointsHz.length - 1],
-    cpuHz: null,
-    capLevel: full,
-    ecoLevel: full,
-    duty: 1,
-    concurrency: maxSequences,
-    prefillChunk: 64,
-    reason: 'start',
-    conditions: [],
-  }
-
+  let orders = unordered(board, full, maxSequences)
   let clock = { hz: plant.gpuHz(), sinceMs: 0 }
 
   /** What the daemon reads back: the cap, or the clock itself where the board does not keep to it. */
@@ -112,9 +105,9 @@ export function simulate(options: SimulationOptions): Figures {
 
   const tick = (): void => {
     const { active, queued, prefilling, promptTokens, decoding, contextTokens } = engine.status()
-    const { capLevel: level, prefillChunk } = orders
-    const work = worksOf({ level, sequences: decoding, contextTokens, prefillChunk })
-    orders = law.decide({
+    const { prefillChunk } = orders
+    const work = worksOf({ level: orders.capLevel, sequences: decoding, contextTokens, prefillChunk })
+    const inputs: Inputs = {
       atMs: now,
       ladder,
       limits: {
@@ -144,14 +137,16 @@ export function simulate(options: SimulationOptions): Figures {
         },
         intervalSeconds: (now - lastTickMs) / 1000,
       },
-    })
+    }
+    options.onInputs?.(inputs)
+    orders = law.decide(inputs)
     ticks += 1
     lastTickMs = now
     Object.assign(busySeconds, { decode: 0, prefill: 0 })
     Object.assign(measured, { decode: null, prefill: null })
     if (orders.cpuHz !== null && orders.cpuHz !== plant.cpuHz()) plant.setCpuCap(orders.cpuHz)
     if (orders.gpuHz !== plant.gpuCapHz()) pending.cap = { hz: orders.gpuHz, atMs: now + actuationMs }
-    tickAtMs = now + (active + queued > 0 ? busyTickMs : idleTickMs)
+    tickAtMs = now + (active + queued > 0 ? busyTickMs : idleTickMs) + timerLateMs * late()
   }
 
   /** Begins the next run of the engine when the board is free. */
@@ -235,7 +230,7 @@ export function simulate(options: SimulationOptions): Figures {
       rowAtMs += rowMs
     }
   }
-  return figuresOf(options.seconds, {
+  return figuresOf(options, {
     totals: engine.totals,
     measure,
     joules,

@@ -93,20 +93,26 @@ function* diurnal(random: () => number, endMs: number): Generator<Request> {
 
 /** One client that always has another question. */
 function* steady(random: () => number, endMs: number): Generator<Request> {
-  yield* poisson(random, endMs, { gapMs: 4_000, prompt: [100, 300], answer: [200, 400] })
+  yield* poisson(random, endMs, { gapMs: 3_000, prompt: [100, 300], answer: [200, 400] })
 }
 
-/** A fault in the middle third of a steady load. */
-function faulty(kind: FaultKind, says: string, amount?: number): Scenario {
+/** A fault in the middle third of a steady load; with clocks that do not obey the budget is halved meanwhile. */
+function faulty(kind: FaultKind, says: string): Scenario {
+  const halved = kind.startsWith('clock')
   return {
     says,
     requests: steady,
-    faults: (endMs) => [faultOf(kind, endMs / 3, (2 * endMs) / 3, amount)],
+    faults: (endMs) => [faultOf(kind, endMs / 3, (2 * endMs) / 3)],
+    ...(halved ? { budgetShare: (atMs, endMs) => (atMs > 0.45 * endMs && atMs < 0.6 * endMs ? 0.5 : 1) } : {}),
   }
 }
 
 export const scenarios = {
   steady: { says: 'several users, the engine nearly always busy', requests: steady },
+  saturated: {
+    says: 'always four answers under way',
+    requests: (r, end) => poisson(r, end, { gapMs: 800, prompt: [100, 300], answer: [200, 400] }),
+  },
   burst: { says: 'groups of up to four requests with quiet between', requests: (r, end) => bursts(r, end, 9_000) },
   adversarial: {
     says: 'a load and a budget made to catch the governor out',

@@ -33,7 +33,7 @@ export const usualSetup: Setup = {
   sensor: 'hwmon',
   governor: 'deapd',
   latencyTarget: 50,
-  firstTokenTarget: 1,
+  firstTokenTarget: 2,
   ambient: 25,
 }
 
