@@ -54,6 +54,12 @@ export const errorTable = {
     message: 'Model "{model}" is not installed.',
     hint: 'Installed: {installed}. Install one with `deapd models import SRC --out DIR`.',
   },
+  calibration_poor: {
+    status: 500,
+    exit: 1,
+    message: 'The sweep does not fit the power model: {detail}. Nothing was stored; the former figures stay in use.',
+    hint: 'Stop other programs that use the GPU or the CPU and calibrate again, with more --seconds.',
+  },
   budget_invalid: {
     status: 400,
     exit: 2,

@@ -166,7 +166,14 @@ function fake(t: Test, generate: Generate = says('Hel', 'lo', ' there'), more: P
       blackBox: { previous: () => null, current: () => null },
       windows: {
         open: (name) => {
-          const window = { name, startedAt: snapshot.ts, endedAt: null, joules: 0, method: 'simulated' } as const
+          const window = {
+            name,
+            startedAt: snapshot.ts,
+            endedAt: null,
+            joules: 0,
+            unknownSeconds: 0,
+            method: 'simulated',
+          } as const
           windows.set(name, window)
           return window
         },
@@ -177,6 +184,7 @@ function fake(t: Test, generate: Generate = says('Hel', 'lo', ' there'), more: P
         },
         list: () => [...windows.values()],
       },
+      energyCsv: () => 'timestamp,project_name\n',
       settings: { allowedHosts: ['board.local'], allowedOrigins: ['http://shop.example'], bodyLimitBytes: 20_000 },
     },
     { timing: more.timing },

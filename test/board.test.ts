@@ -151,5 +151,7 @@ t.test('a run for several sequences reads the weights once and each its own cach
     ],
   } as const
   t.same(runWork(cost, run), { phase: 'decode', bytes: 100 + 20 + 60, flops: 20 })
-  t.same(partShares(cost, run), [70 / 180, 110 / 180])
+  t.same(partShares(cost, run), [120 / 280, 160 / 280], 'as what each would have moved alone')
+  const chunks = { phase: 'prefill', level: 1, parts: [run.parts[0], { tokens: 3, contextTokens: 0 }] } as const
+  t.same(partShares(cost, chunks), [1 / 4, 3 / 4])
 })

@@ -1,12 +1,18 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { findBoard } from '../src/board/boards/index.ts'
+import { partShares, type RunShape, runWork, workSeconds, workWatts } from '../src/board/work.ts'
+import { batteryLeft } from '../src/energy/battery.ts'
 import { billOf } from '../src/energy/bill.ts'
-import { busyBetween, worksAfter } from '../src/energy/busy.ts'
-import { grams, grids } from '../src/energy/carbon.ts'
+import { busyBetween, type TimedWork, worksAfter } from '../src/energy/busy.ts'
+import { grams, gridOf, grids } from '../src/energy/carbon.ts'
+import { codecarbonColumns, codecarbonCsv } from '../src/energy/codecarbon.ts'
 import { addSample, emptyMeter } from '../src/energy/integrate.ts'
-import { book, closeRequest, emptyLedger, openRequest, requestJoules } from '../src/energy/ledger.ts'
+import { book, closeRequest, emptyLedger, type Outcome, openRequest, requestJoules } from '../src/energy/ledger.ts'
 import { measuredUncertainty, simulatedUncertainty } from '../src/energy/uncertainty.ts'
+import { asIfCost } from '../src/twin/as-if.ts'
+import { sampledWatts } from '../src/twin/sensors.ts'
+import { createVirtualBoard } from '../src/twin/virtual.ts'
 
 const board = findBoard('agx-orin-64gb')
 
@@ -20,7 +26,7 @@ t.test('trapezoids on monotonic time; gaps are unknown, not guessed', async (t) 
     { atMs: 1300, watts: 20 },
     { atMs: 1400, watts: 20 },
   ]
-  const end = samples.reduce((state, sample) => addSample(state, sample, 100).state, emptyMeter)
+  const end = samples.reduce((state, sample) => addSample(state, sample, 300).state, emptyMeter)
   t.ok(Math.abs(end.joules - (1.5 + 2)) < 1e-12)
   t.ok(Math.abs(end.unknownSeconds - 1.2) < 1e-12, 'two intervals beside the unknown value, one gap of a second')
   t.equal(end.samples, 5, 'a sample from the past is ignored, an unknown one is none')
@@ -116,7 +122,7 @@ t.test('work is cut at the ends of an interval', async (t) => {
 })
 
 t.test('a measured figure below the resolution of the sensor is withheld with its reason', async (t) => {
-  const account = { staticJoules: 0, dynamicJoules: 0, unknownSeconds: 0 }
+  const account = { staticJoules: 0, dynamicJoules: 0, unknownSeconds: 0, samplingVariance: 0 }
   const answer = { method: 'measured', completionTokens: 10, gramsPerKwh: 440 } as const
   const tiny = billOf(board, { ...account, joules: 0.01, seconds: 0.1, intervals: 1 }, answer)
   t.equal(tiny.joules, null)
@@ -151,4 +157,157 @@ t.test('carbon: joules over 3.6e6 times grams per kWh', async (t) => {
   for (const [place, row] of Object.entries(grids)) {
     t.ok(row.gramsPerKwh > 0 && row.year >= 2023 && row.source.length > 0, `${place} is dated and sourced`)
   }
+})
+
+t.test('a silence of the sensor is a gap, a slow reading at rest is none', async (t) => {
+  const rest = addSample(addSample(emptyMeter, { atMs: 0, watts: 7 }, 3000).state, { atMs: 1000, watts: 7 }, 150)
+  t.equal(rest.interval.unknownSeconds, 0, 'the reading before was taken at rest, when one a second is due')
+  const silent = addSample(rest.state, { atMs: 2000, watts: 7 }, 150)
+  t.equal(silent.interval.unknownSeconds, 1)
+  t.equal(silent.interval.joules, 0, 'never filled')
+})
+
+const cost = asIfCost('llama-2-7b', [0.5, 1])
+if (cost === undefined) throw new Error('the 7B is a row of the table')
+type Run = Omit<RunShape, 'parts'> & {
+  readonly parts: readonly { requestId: string; tokens: number; contextTokens: number }[]
+}
+const decodeOf = (...parts: readonly (readonly [string, number])[]): Run => ({
+  phase: 'decode',
+  level: 1,
+  parts: parts.map(([requestId, contextTokens]) => ({ requestId, tokens: 1, contextTokens })),
+})
+
+/** Runs one after the other on the simulated board, metered as a real one is: samples of hwmon every 45 ms. */
+function metered(runs: readonly Run[], seed: number, pauseMs = 0) {
+  const virtual = createVirtualBoard({ board, seed })
+  const { model } = board
+  let ledger = emptyLedger
+  let meter = emptyMeter
+  let works: readonly TimedWork[] = []
+  let freeAtMs = 500
+  for (const run of runs) {
+    for (const { requestId } of run.parts) ledger = openRequest(ledger, requestId)
+    const work = runWork(cost as NonNullable<typeof cost>, run)
+    const seconds = workSeconds(model, virtual.gpuHz(), work)
+    const shares = partShares(cost as NonNullable<typeof cost>, run)
+    const joules = workWatts(model, virtual.gpuHz(), work) * seconds
+    const parts = run.parts.map(({ requestId }, i) => ({ requestId, share: shares[i], weight: joules * shares[i] }))
+    virtual.addStep({ startedAtMs: freeAtMs, seconds, work, parts })
+    works = [...works, { phase: run.phase, startedAtMs: freeAtMs, seconds, parts }]
+    freeAtMs += seconds * 1000 + pauseMs
+  }
+  for (let atMs = 45; atMs < freeAtMs + 500; atMs += 45) {
+    virtual.run(atMs)
+    const watts = sampledWatts(virtual.sensed().rails ?? [])
+    const total = board.total.rails.reduce((sum, rail) => sum + watts[rail], 0)
+    const { state, interval } = addSample(meter, { atMs, watts: total }, 150)
+    const staticJoules = model.idleWatts * interval.seconds
+    const { shares } = busyBetween(works, atMs - interval.seconds * 1000, atMs)
+    ledger = book(ledger, { ...interval, staticJoules, shares })
+    meter = state
+  }
+  return { ledger, truth: virtual.state().joules }
+}
+
+t.test('what is booked is the meter to 0.1 %, and the meter the plant to 2 %, over random schedules', async (t) => {
+  const part = fc.tuple(fc.constantFrom('a', 'b', 'c', 'd'), fc.integer({ min: 0, max: 3000 }))
+  const run = fc.uniqueArray(part, { minLength: 1, maxLength: 4, selector: ([id]) => id }).chain((parts) =>
+    fc.constantFrom<Run['phase']>('decode', 'decode', 'prefill').map(
+      (phase): Run => ({
+        phase,
+        level: 1,
+        parts: parts.map(([requestId, contextTokens]) => ({
+          requestId,
+          tokens: phase === 'decode' ? 1 : 64,
+          contextTokens,
+        })),
+      }),
+    ),
+  )
+  const schedule = fc.array(run, { minLength: 40, maxLength: 120 })
+  const outcomes = fc.array(fc.constantFrom<Outcome>('finished', 'cancelled', 'failed'), { minLength: 4, maxLength: 4 })
+  const property = fc.property(schedule, outcomes, fc.integer({ min: 0, max: 60 }), (runs, ends, pauseMs) => {
+    let { ledger, truth } = metered(runs, 3, pauseMs)
+    const open = Object.keys(ledger.open)
+    for (const [index, id] of open.entries()) ledger = closeRequest(ledger, id, ends[index]).ledger
+    const sum = Object.values(ledger.closed).reduce((total, joules) => total + joules, 0) + ledger.idleJoules
+    const near = (a: number, b: number, share: number) => Math.abs(a - b) <= share * b
+    return near(sum, ledger.meterJoules, 0.001) && near(ledger.meterJoules, truth, 0.02)
+  })
+  t.doesNotThrow(() => fc.assert(property, { seed: 11, numRuns: 25 }))
+})
+
+t.test('attribution is within 5 % of what each answer would have cost alone', async (t) => {
+  const tokens = 60
+  const times = (run: Run) => Array.from({ length: tokens }, () => run)
+  for (const contexts of [
+    [100, 2500],
+    [1000, 1200],
+    [0, 500],
+  ]) {
+    const [a, b] = contexts
+    const dynamicOf = (id: string, runs: readonly Run[]) => metered(runs, 5).ledger.open[id].joules
+    const alone = { a: dynamicOf('a', times(decodeOf(['a', a]))), b: dynamicOf('b', times(decodeOf(['b', b]))) }
+    const turns = metered(
+      times(decodeOf(['a', a])).flatMap((run) => [run, decodeOf(['b', b])]),
+      6,
+    ).ledger.open
+    for (const id of ['a', 'b'] as const) {
+      t.ok(Math.abs(turns[id].joules / alone[id] - 1) < 0.05, `in turns, ${contexts}: ${turns[id].joules / alone[id]}`)
+    }
+    // Together they read the weights once: both pay less than alone, in the proportion of their costs alone.
+    const together = metered(times(decodeOf(['a', a], ['b', b])), 7).ledger.open
+    const saved = (together.a.joules + together.b.joules) / (alone.a + alone.b)
+    t.ok(saved < 0.75, `${saved} of the cost alone`)
+    for (const id of ['a', 'b'] as const) {
+      const fair = together[id].joules / (saved * alone[id])
+      t.ok(Math.abs(fair - 1) < 0.05, `batched, ${contexts}: ${fair} of its fair part`)
+    }
+  }
+})
+
+t.test('a bill states sensor steps, sampling and gain', async (t) => {
+  const { ledger } = metered(
+    Array.from({ length: 100 }, () => decodeOf(['a', 200])),
+    8,
+  )
+  const account = ledger.open.a
+  const answer = { method: 'measured', completionTokens: 100, gramsPerKwh: 481 } as const
+  const bill = billOf(board, account, answer)
+  t.ok(bill.joules !== null && bill.uncertaintyJoules > 0.01 * bill.joules, 'at least the gain')
+  t.ok(bill.uncertaintyJoules < 0.1 * (bill.joules ?? 0))
+  const unsteady = billOf(board, { ...account, samplingVariance: account.samplingVariance + 100 }, answer)
+  t.ok(unsteady.uncertaintyJoules > bill.uncertaintyJoules + 10)
+})
+
+t.test('a battery: hours and tokens left, or why not', async (t) => {
+  const seen = { wattHours: 100, percent: 50, meanWatts: 25, joulesPerToken: 1.5 }
+  t.match(batteryLeft(seen), { hoursLeft: 2, tokensLeft: 120_000, hoursLeftReason: null })
+  t.match(batteryLeft({ ...seen, percent: null }), { hoursLeft: null, hoursLeftReason: /no battery/ })
+  t.match(batteryLeft({ ...seen, wattHours: null }), { percent: 50, hoursLeft: null, hoursLeftReason: /battery_wh/ })
+  t.match(batteryLeft({ ...seen, meanWatts: null }), { hoursLeft: null, hoursLeftReason: /unknown/ })
+  t.match(batteryLeft({ ...seen, joulesPerToken: null }), { tokensLeft: null, tokensLeftReason: /no token/ })
+})
+
+t.test('CodeCarbon’s columns, in its order and units; what stays empty says why', async (t) => {
+  const machine = { os: 'linux', cpuCount: 12, cpuModel: 'A78AE, 12 cores', gpuModel: 'Orin', ramBytes: 64e9 }
+  const row = {
+    timestamp: '2026-11-24T10:00:00.000Z',
+    runId: 'r1',
+    experiment: '=HYPERLINK("x")',
+    seconds: 3600,
+    joules: 3.6e6,
+    gramsPerKwh: 381,
+    country: { name: 'Germany', code: 'DE' },
+    machine,
+  }
+  const [head, line] = codecarbonCsv([row]).trim().split('\n')
+  t.equal(head.split(',').length, 38)
+  t.match(head, /^timestamp,project_name,run_id,experiment_id,duration,emissions,emissions_rate,cpu_power/)
+  t.match(line, /^2026-11-24T10:00:00.000Z,deapd,r1,"'=HYPERLINK\(""x""\)",3600,0\.381,/)
+  t.match(line, /,"A78AE, 12 cores",1,Orin,/)
+  for (const [name, value, why] of codecarbonColumns) t.ok(value(row) !== '' || why, `${name} has a value or a reason`)
+  t.equal(gridOf('de')?.row.gramsPerKwh, 381)
+  t.equal(gridOf('nowhere'), undefined)
 })

@@ -22,6 +22,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   evaluate: ['models', 'engine', 'energy'],
   telemetry: ['board', 'energy'],
   api: ['telemetry', 'energy', 'engine/protocol.ts', 'models/manifest.ts'],
+  calibrate: ['board'],
   config: ['board'],
   store: ['board'],
   twin: ['board'],
@@ -29,6 +30,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   daemon: [
     'api',
     'board',
+    'calibrate',
     'clocks',
     'config',
     'energy',
@@ -71,10 +73,12 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   pino: ['daemon'],
   'pino-pretty': ['daemon'],
   commander: ['cli'],
+  'ml-fcnnls': ['calibrate'],
+  'ml-matrix': ['calibrate'],
 }
 
 /** Folders that are pure: no Node modules, so that the same input always gives the same output. */
-const pure = ['board', 'governor', 'energy', 'simulate']
+const pure = ['board', 'calibrate', 'governor', 'energy', 'simulate']
 
 const free = ['errors.ts', 'version.ts']
 

@@ -42,6 +42,8 @@ export interface EnergyWindow {
   readonly startedAt: string
   readonly endedAt: string | null
   readonly joules: number
+  /** Seconds of the window whose energy is unknown: it is not in the joules. */
+  readonly unknownSeconds: number
   readonly method: 'simulated' | 'measured'
 }
 
@@ -88,6 +90,8 @@ export interface ApiDeps {
   readonly onSnapshot: (listener: (snapshot: Snapshot) => void) => () => void
   readonly budget: BudgetControl
   readonly windows: EnergyWindows
+  /** The run and its windows in CodeCarbon's columns. */
+  readonly energyCsv: () => string
   readonly blackBox: { previous(): BlackBoxReport | null; current(): BlackBoxReport | null }
   readonly settings: {
     readonly allowedHosts: readonly string[]

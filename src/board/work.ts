@@ -53,12 +53,18 @@ export function runWork(cost: ModelCost, { phase, level, parts }: RunShape): Wor
   return stepWork(cost, { phase, level, tokens, contextTokens })
 }
 
-/** Each sequence's part of a run, adding up to 1: its own keys and values and an equal share of the weights. */
+/**
+ * Each sequence's part of a run, adding up to 1, in proportion to what it would have cost alone: in decode the bytes it
+ * would have moved (the weights and its own keys and values), in prefill its tokens. A batched answer so pays less than
+ * alone, and the saving is shared alike.
+ */
 export function partShares(cost: ModelCost, run: RunShape): readonly number[] {
-  const kv = run.parts.map((part) => cost.kvBytesPerContextToken * (part.contextTokens + part.tokens))
-  const { bytes } = runWork(cost, run)
-  const weights = (bytes - kv.reduce((sum, own) => sum + own, 0)) / run.parts.length
-  return kv.map((own) => (own + weights) / bytes)
+  const weights = cost.weightBytes[Math.min(cost.weightBytes.length - 1, Math.max(0, run.level))]
+  const alone = run.parts.map(({ tokens, contextTokens }) =>
+    run.phase === 'prefill' ? tokens : weights + cost.kvBytesPerContextToken * (contextTokens + tokens),
+  )
+  const all = alone.reduce((sum, own) => sum + own, 0)
+  return alone.map((own) => own / all)
 }
 
 /** GPU core volts over the volts at the knee: flat below it, rising linearly above (hardware.md §4.5). */

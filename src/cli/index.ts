@@ -13,6 +13,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   top: async () => (await import('./top.ts')).topCommand(),
   doctor: async () => (await import('./doctor.ts')).doctorCommand(),
   record: async () => (await import('./record.ts')).recordCommand(),
+  energy: async () => (await import('./energy.ts')).energyCommand(),
+  calibrate: async () => (await import('./calibrate.ts')).calibrateCommand(),
   budget: async () => (await import('./budget.ts')).budgetCommand(),
   restore: async () => (await import('./restore.ts')).restoreCommand(),
   models: async () => (await import('./models.ts')).modelsCommand(),

@@ -1,21 +1,26 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { Argument, Command } from 'commander'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Argument, Command, Option } from 'commander'
 import { stateFolder } from '../config/load.ts'
+import { choosePlatform } from '../daemon/platform.ts'
 import { monotonicMs } from '../engine/protocol.ts'
 import { DeapdError } from '../errors.ts'
 import { injectFaults } from '../twin/fault-file.ts'
 import { type FaultKind, faultKinds, faultOf } from '../twin/faults.ts'
 import { publishedRows } from '../twin/published.ts'
+import { dialects } from '../twin/tegrastats-dialects.ts'
+import { openTegrastats } from '../twin/tegrastats-tree.ts'
 import { groupErrors, relativeError } from '../twin/validate.ts'
-import { print, printJson, realNumber, table } from './output.ts'
+import { print, printJson, realNumber, table, wholeNumber } from './output.ts'
 
 /** `deapd twin`: what the simulated board is worth, its tegrastats, and faults for a running one. */
 export const twinCommand = (): Command =>
   new Command('twin')
-    .description('the simulated board: validate, tegrastats, fault')
+    .description('the simulated board: what its model is worth, faults to inject, its tegrastats')
     .addCommand(validateCommand())
     .addCommand(faultCommand())
+    .addCommand(tegrastatsCommand())
 
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`
 const signed = (share: number): string => (share >= 0 ? '+' : '') + percent(share)
@@ -93,4 +98,35 @@ const faultCommand = (): Command =>
       const now = monotonicMs()
       injectFaults(root, [faultOf(kind, now, now + seconds * 1000, size)])
       print(`${faultKinds[kind].says}, for ${seconds} s`)
+    })
+
+interface TegrastatsOptions {
+  readonly root?: string
+  readonly state: string
+  readonly interval: number
+  readonly dialect: string
+}
+
+const tegrastatsCommand = (): Command =>
+  new Command('tegrastats')
+    .description('print tegrastats lines of the simulated board of a running daemon, for --tegrastats')
+    .option('--interval <ms>', 'milliseconds between lines', wholeNumber('--interval', 1), 1000)
+    .option('--root <dir>', 'tree of the board (default: that of the daemon)')
+    .option('--state <dir>', 'state folder of the daemon', '')
+    .addOption(
+      new Option('--dialect <id>', 'whose lines').choices(dialects.map(({ id }) => id)).default('r36-agx-orin'),
+    )
+    .action(async ({ root, state, interval, dialect }: TegrastatsOptions) => {
+      const tree = root ?? join(stateFolder(state, process.env), 'twin')
+      const { board } = choosePlatform({ twin: '', sysfs_root: tree }, '')
+      const turn = openTegrastats(board, tree, dialect)
+      for (let nextMs = monotonicMs(); ; nextMs += interval) {
+        await sleep(Math.max(0, nextMs - monotonicMs()))
+        const said = turn(monotonicMs())
+        if (said === 'died') {
+          process.exitCode = 1
+          return
+        }
+        if (said !== 'hangs') print(said.line)
+      }
     })

@@ -112,6 +112,11 @@ export const Settings = Type.Object({
     argument: 'CODE|G_PER_KWH',
     description: 'carbon intensity of the electricity: a country code of the built-in table or grams per kWh',
   }),
+  battery_wh: Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()], {
+    default: null,
+    argument: 'WH',
+    description: 'capacity of the battery the board runs on, for the hours and tokens it has left',
+  }),
   allowed_hosts: Type.String({
     default: '',
     argument: 'LIST',

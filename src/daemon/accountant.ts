@@ -1,15 +1,24 @@
-import type { EnergyWindow, EnergyWindows } from '../api/ports.ts'
+import type { EnergyWindows } from '../api/ports.ts'
 import type { Reading } from '../board/reading.ts'
 import type { Board } from '../board/types.ts'
 import { type ModelCost, partShares, runWork, workWatts } from '../board/work.ts'
 import { billOf } from '../energy/bill.ts'
 import { busyBetween, type TimedWork, worksAfter } from '../energy/busy.ts'
 import { addSample, emptyMeter } from '../energy/integrate.ts'
-import { type Booking, book, closeRequest, emptyLedger, type Ledger, openRequest } from '../energy/ledger.ts'
+import {
+  type Booking,
+  book,
+  closeRequest,
+  emptyLedger,
+  type Ledger,
+  type Outcome,
+  openRequest,
+} from '../energy/ledger.ts'
 import type { RequestEnergy } from '../energy/request.ts'
-import type { StepEvent } from '../engine/protocol.ts'
+import { monotonicMs, type StepEvent } from '../engine/protocol.ts'
 import type { Twin } from '../twin/board.ts'
 import { energyBetween } from '../twin/since.ts'
+import { createWindows } from './windows.ts'
 
 export interface AccountantOptions {
   readonly board: Board
@@ -17,30 +26,28 @@ export interface AccountantOptions {
   /** The plant whose own energy is booked; null on a real board, where the sensors are integrated. */
   readonly twin: Twin | null
   readonly startMs: number
-  /** Milliseconds between two readings at the moment. */
-  readonly periodMs: () => number
+  /** Longest time between two readings that is no gap, at present; it changes with the load. */
+  readonly gapMs: () => number
   readonly gramsPerKwh: number
   /** The clock the engine's work runs at, for the weight of each step. */
   readonly gpuHz: () => number
 }
 
 /** Keeps the books: every joule of the meter goes to an answer or to idle. */
-export interface Accountant extends EnergyWindows {
+export interface Accountant {
+  readonly windows: EnergyWindows
   readonly method: RequestEnergy['method']
   ledger(): Ledger
   addStep(step: StepEvent): void
   /** Seconds of prefill and decode between two times. */
   busy(fromMs: number, toMs: number): { prefillSeconds: number; decodeSeconds: number }
-  /** Books everything up to this time. Without a new reading the last one stands. */
+  /** Books what has become known: on a simulated board everything up to this time, on a real one up to the new reading. */
   settle(atMs: number, reading?: Reading): void
   openAccount(requestId: string): void
   /** Joules booked so far to an open request. */
   joulesOf(requestId: string): number
-  closeAccount(requestId: string, completionTokens: number): RequestEnergy
+  closeAccount(requestId: string, completionTokens: number, outcome: Exclude<Outcome, 'afterBill'>): RequestEnergy
 }
-
-/** Closed windows that are kept for the list. */
-const windowsKept = 100
 
 export function createAccountant(options: AccountantOptions): Accountant {
   const { board, cost, twin, gramsPerKwh } = options
@@ -49,39 +56,44 @@ export function createAccountant(options: AccountantOptions): Accountant {
   let meter = emptyMeter
   let works: readonly TimedWork[] = []
   let settledMs = options.startMs
-  let lastWatts: number | null = null
   let plant = twin?.settle(options.startMs) ?? null
-  const windows: { name: string; startedAt: string; endedAt: string | null; from: number; joules: number }[] = []
 
-  /** What the meter says of the time since the last settlement, and who was at work in it. */
-  const bookingTo = (atMs: number, reading: Reading | undefined): Booking => {
-    if (twin && plant) {
-      const before = plant
-      plant = twin.settle(atMs)
-      return energyBetween(before, plant)
-    }
-    if (reading) lastWatts = reading.totalWatts
-    const { state, interval } = addSample(meter, { atMs, watts: lastWatts }, options.periodMs())
-    meter = state
+  /** What a sample closes: the time since the sample before, and who was at work in it. */
+  const measure = (atMs: number, watts: number | null): { booking: Booking; state: typeof meter } => {
+    const { state, interval } = addSample(meter, { atMs, watts }, options.gapMs())
     const staticJoules = board.model.idleWatts * (interval.seconds - interval.unknownSeconds)
-    return { ...interval, staticJoules, shares: busyBetween(works, settledMs, atMs).shares }
+    const fromMs = atMs - interval.seconds * 1000
+    return { booking: { ...interval, staticJoules, shares: busyBetween(works, fromMs, atMs).shares }, state }
   }
 
   const settle: Accountant['settle'] = (atMs, reading) => {
-    if (atMs <= settledMs) return
-    ledger = book(ledger, bookingTo(atMs, reading))
-    settledMs = atMs
+    if (twin && plant) {
+      if (atMs <= settledMs) return
+      const before = plant
+      plant = twin.settle(atMs)
+      ledger = book(ledger, energyBetween(before, plant))
+      settledMs = atMs
+      return
+    }
+    // One reading is one sample, however often it is shown: tegrastats gives one a second.
+    const fresh = reading !== undefined && reading.atMs > settledMs
+    // A sensor that keeps silent: the gap is booked while it lasts, not when it ends.
+    if (!fresh && atMs - settledMs <= options.gapMs()) return
+    const { booking, state } = fresh ? measure(reading.atMs, reading.totalWatts) : measure(atMs, null)
+    meter = state
+    ledger = book(ledger, booking)
+    settledMs = fresh ? reading.atMs : atMs
   }
-  const windowOf = (w: (typeof windows)[number]): EnergyWindow => ({
-    name: w.name,
-    startedAt: w.startedAt,
-    endedAt: w.endedAt,
-    joules: w.endedAt === null ? ledger.meterJoules - w.from : w.joules,
-    method,
-  })
+
+  /** The books as they will be if power stays what it was: a bill cannot wait for the reading that closes its last interval. */
+  const expected = (): Ledger => {
+    const atMs = monotonicMs()
+    return twin || meter.watts === null || atMs <= settledMs ? ledger : book(ledger, measure(atMs, meter.watts).booking)
+  }
 
   return {
     method,
+    windows: createWindows(() => ledger, method),
     ledger: () => ledger,
     addStep(step) {
       const { phase, startedAtMs, seconds } = step
@@ -98,25 +110,11 @@ export function createAccountant(options: AccountantOptions): Accountant {
       ledger = openRequest(ledger, requestId)
     },
     joulesOf: (requestId) => ledger.open[requestId]?.joules ?? 0,
-    closeAccount(requestId, completionTokens) {
-      const closed = closeRequest(ledger, requestId)
-      ledger = closed.ledger
+    closeAccount(requestId, completionTokens, outcome) {
+      const { account } = closeRequest(expected(), requestId)
+      ledger = closeRequest(ledger, requestId, outcome).ledger
       twin?.forget(requestId)
-      return billOf(board, closed.account, { method, completionTokens, gramsPerKwh })
+      return billOf(board, account, { method, completionTokens, gramsPerKwh })
     },
-    open(name) {
-      if (windows.length >= windowsKept) windows.splice(0, 1)
-      const window = { name, startedAt: new Date().toISOString(), endedAt: null, from: ledger.meterJoules, joules: 0 }
-      windows.push(window)
-      return windowOf(window)
-    },
-    close(name) {
-      const window = windows.findLast((w) => w.name === name && w.endedAt === null)
-      if (!window) return undefined
-      window.joules = ledger.meterJoules - window.from
-      window.endedAt = new Date().toISOString()
-      return windowOf(window)
-    },
-    list: () => windows.map(windowOf),
   }
 }

@@ -1,5 +1,5 @@
 import type { ModelCost } from '../board/work.ts'
-import { grids } from '../energy/carbon.ts'
+import { gridOf, grids } from '../energy/carbon.ts'
 import { DeapdError } from '../errors.ts'
 import type { Manifest } from '../models/manifest.ts'
 import { asIfCost } from '../twin/as-if.ts'
@@ -22,8 +22,8 @@ export function modelCost(manifest: Manifest, asIf: string): ModelCost {
 
 /** Grams of CO2eq per kWh from a country code of the table or a number; throws `setting_invalid`. */
 export function gridIntensity(grid: string): number {
-  const row = Object.entries(grids).find(([code]) => code.toLowerCase() === grid.toLowerCase())
-  if (row) return row[1].gramsPerKwh
+  const known = gridOf(grid)
+  if (known) return known.row.gramsPerKwh
   const number = Number(grid)
   if (grid.trim() !== '' && Number.isFinite(number) && number >= 0) return number
   const detail = `it must be ${Object.keys(grids).join(', ')} or grams per kWh`

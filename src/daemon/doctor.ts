@@ -6,10 +6,13 @@ import { readJournal } from '../clocks/journal.ts'
 import { loadOrt } from '../engine/ort/api.ts'
 import { DeapdError, detailOf } from '../errors.ts'
 import { bundledModelDir } from '../models/bundled.ts'
-import { verifyPackage } from '../models/package.ts'
+import { openPackage, verifyPackage } from '../models/package.ts'
+import { readCalibration } from '../store/calibration.ts'
 import { describeEnd, lastUncleanEnd } from './black-box.ts'
+import { calibrationKey } from './calibrated-board.ts'
 import { type Check, type CheckContext, check } from './check.ts'
 import { boardChecks } from './doctor-board.ts'
+import { choosePlatform } from './platform.ts'
 
 const oldestNode = [20, 19] as const
 const brokerWaitMs = 2000
@@ -46,6 +49,12 @@ export const checks: readonly ((context: CheckContext) => Promise<Check>)[] = [
   }),
   check('mqtt', ({ settings }) => reachBroker(settings.mqtt)),
   ...boardChecks,
+  check('calibration', ({ settings, stateDir }) => {
+    const { id } = openPackage(settings.model || bundledModelDir)
+    const key = calibrationKey(choosePlatform(settings, stateDir), id, settings.as_if)
+    const { calibration, why } = readCalibration(stateDir, key)
+    return calibration ? why : `${why}: the power model starts from its priors, ±40 %; \`deapd calibrate\` fits them`
+  }),
   check(
     'last end',
     ({ stateDir }) => {

@@ -41,6 +41,7 @@ export function createInference(
     const limit = new AbortController()
     const stop = AbortSignal.any([signal, limit.signal])
     let open = true
+    let failed = false
     accountant.settle(monotonicMs())
     accountant.openAccount(request.id)
     requestsTotal++
@@ -66,14 +67,18 @@ export function createInference(
         }
         accountant.settle(now)
         open = false
-        const energy = accountant.closeAccount(request.id, answer.completionTokens)
+        const outcome = answer.finishReason === 'cancelled' ? 'cancelled' : 'finished'
+        const energy = accountant.closeAccount(request.id, answer.completionTokens, outcome)
         const finishReason = limit.signal.aborted && !signal.aborted ? 'length' : answer.finishReason
         yield { ...answer, finishReason, energy }
       }
+    } catch (error) {
+      failed = true
+      throw error
     } finally {
       workload.ended(request.id)
-      // Cancelled and failed work stays booked as request energy; only the bill has no reader.
-      if (open) accountant.closeAccount(request.id, 0)
+      // Cancelled and failed work stays booked, under its own name; only the bill has no reader.
+      if (open) accountant.closeAccount(request.id, 0, failed ? 'failed' : 'cancelled')
     }
   }
 

@@ -1,24 +1,25 @@
 import { randomUUID } from 'node:crypto'
 import { buildApp } from '../api/app.ts'
 import { listen } from '../api/listen.ts'
-import type { ModelCost } from '../board/work.ts'
 import { parseAddress, stateFolder } from '../config/load.ts'
 import type { Settings } from '../config/schema.ts'
-import { type Engine, startEngine } from '../engine/client.ts'
+import { startEngine } from '../engine/client.ts'
 import { monotonicMs } from '../engine/protocol.ts'
 import { bundledModelDir } from '../models/bundled.ts'
 import { openPackage } from '../models/package.ts'
 import { openStore } from '../store/db.ts'
 import type { MachineState } from '../store/state.ts'
 import type { Snapshot } from '../telemetry/snapshot.ts'
-import type { Twin } from '../twin/board.ts'
 import { version } from '../version.ts'
 import { createAccountant } from './accountant.ts'
+import { watchBattery } from './battery.ts'
 import { openBlackBox } from './black-box.ts'
 import { keepBooks } from './books.ts'
 import { createBudget } from './budget.ts'
 import { loadPeriodMs } from './cadence.ts'
+import { calibratedBoard, calibrationKey } from './calibrated-board.ts'
 import { gridIntensity, modelCost } from './costs.ts'
+import { energyCsv } from './export.ts'
 import { openHardware } from './hardware.ts'
 import { createInference } from './inference.ts'
 import { createLifecycle } from './lifecycle.ts'
@@ -26,6 +27,7 @@ import type { Log } from './log.ts'
 import { type Loop, startLoop } from './loop.ts'
 import { connectMqtt } from './mqtt.ts'
 import { createNotify } from './notify.ts'
+import { paceKeeper } from './pace.ts'
 import { choosePlatform, type Platform } from './platform.ts'
 import { lockState } from './state-lock.ts'
 import { createView, type View } from './view.ts'
@@ -46,6 +48,8 @@ export interface Daemon {
 }
 
 const bodyLimitBytes = 1 << 20
+/** As many periods without a reading are a gap: its energy is unknown. */
+const gapPeriods = 3
 /** Answers that run when the daemon stops get this long: Ctrl-C ends everything within 5 s. */
 const drainMs = 1500
 
@@ -66,7 +70,8 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
   const address = parseAddress('listen', settings.listen)
   const pack = openPackage(settings.model || bundledModelDir)
   const platform = choosePlatform(settings, stateDir)
-  const { board, simulated } = platform
+  const { simulated } = platform
+  const { board, powerModel } = calibratedBoard(platform, stateDir, calibrationKey(platform, pack.id, settings.as_if))
   const gramsPerKwh = gridIntensity(settings.grid)
   const shares = pack.manifest.levels.map(({ share }) => share)
   const cost = modelCost(pack.manifest, simulated ? settings.as_if : 'none')
@@ -102,7 +107,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       cost,
       twin,
       startMs: monotonicMs(),
-      periodMs: () => loop?.periodMs() ?? loadPeriodMs,
+      gapMs: () => Math.max(gapPeriods * (loop?.periodMs() ?? loadPeriodMs), source.staleAfterMs),
       gramsPerKwh,
       gpuHz: () => twin?.gpuHz() ?? view.latest()?.clocks.gpuHz ?? board.gpu.pointsHz[0],
     })
@@ -124,12 +129,15 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
     lifecycle.add('engine', () => engine.close())
     const inference = createInference(engine, accountant, workload, () => loop?.wake())
     const bootId = randomUUID()
+    const startedAt = new Date()
+    const chargePercent = watchBattery(platform.root, monotonicMs)
     const earlierJoules = store.state.ledger.total_joules
     const view: View = createView(
       () => ({
         version,
         bootId,
         platform,
+        powerModel,
         model: pack.id,
         shares,
         budget: budget.get(),
@@ -138,6 +146,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
         accountant,
         earlierJoules,
         gramsPerKwh,
+        battery: { wattHours: settings.battery_wh, percent: chargePercent() },
       }),
       log,
     )
@@ -154,7 +163,8 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
         snapshot: view.snapshot,
         onSnapshot: view.subscribe,
         budget,
-        windows: accountant,
+        windows: accountant.windows,
+        energyCsv: () => energyCsv({ id: bootId, startedAt, board, accountant, grid: settings.grid, gramsPerKwh }),
         blackBox,
         settings: {
           allowedHosts: [address.host, ...list(settings.allowed_hosts)],
@@ -224,16 +234,6 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
 }
 
 const never = new Promise<never>(() => undefined)
-
-/** Keeps the engine's pace in line with the simulated clock; does nothing on a real board or without `--as-if`. */
-function paceKeeper(twin: Twin | null, cost: ModelCost, asIf: string, engine: Engine): () => void {
-  let pacedHz = 0
-  return () => {
-    if (!twin || asIf === 'none' || twin.gpuHz() === pacedHz) return
-    pacedHz = twin.gpuHz()
-    engine.setPace(twin.pace(cost))
-  }
-}
 
 /** The order in force when the last run ended, as the budget wants it. */
 function earlierOrder(limits: MachineState['limits']) {

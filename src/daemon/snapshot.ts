@@ -1,6 +1,9 @@
 import type { BudgetState } from '../api/ports.ts'
 import type { Conditions } from '../board/reading.ts'
+import type { PowerModel } from '../board/types.ts'
+import { cpuWatts } from '../board/work.ts'
 import type { AppliedLimit } from '../clocks/keeper.ts'
+import { batteryLeft } from '../energy/battery.ts'
 import { grams } from '../energy/carbon.ts'
 import { requestJoules } from '../energy/ledger.ts'
 import type { EngineStatus } from '../engine/client.ts'
@@ -14,6 +17,8 @@ export interface SnapshotParts {
   readonly version: string
   readonly bootId: string
   readonly platform: Platform
+  /** Where the figures of the power model come from. */
+  readonly powerModel: string
   readonly model: string
   readonly shares: readonly number[]
   readonly tick: Tick
@@ -24,6 +29,7 @@ export interface SnapshotParts {
   /** Joules of earlier runs of this installation. */
   readonly earlierJoules: number
   readonly gramsPerKwh: number
+  readonly battery: { readonly wattHours: number | null; readonly percent: number | null }
 }
 
 /** The daemon's state at one tick, put together from what its parts say. */
@@ -34,6 +40,7 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
   const totalJoules = parts.earlierJoules + ledger.meterJoules
   const spent = requestJoules(ledger)
   const perToken = traffic.tokensTotal > 0 ? spent / traffic.tokensTotal : null
+  const battery = batteryLeft({ ...parts.battery, meanWatts: reading.totalWatts, joulesPerToken: perToken })
   return {
     ts: new Date().toISOString(),
     monoMs: tick.atMs,
@@ -63,6 +70,7 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
     memory: memoryOf(reading),
     clocks: clocksOf(tick),
     governor: {
+      powerModel: parts.powerModel,
       level: decision.capLevel,
       ecoLevel: decision.ecoLevel,
       levels: shares.length,
@@ -91,13 +99,28 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
       totalJoules,
       requestJoules: spent,
       idleJoules: ledger.idleJoules,
+      cancelledJoules: ledger.closed.cancelled,
+      failedJoules: ledger.closed.failed,
+      daemonJoules: daemonJoules(platform.board.model),
       unknownSeconds: ledger.unknownSeconds,
       joulesPerToken: perToken,
       joulesPerTokenReason: perToken === null ? 'no token was generated yet' : null,
       gco2eqTotal: grams(totalJoules, parts.gramsPerKwh),
       gridGramsPerKwh: parts.gramsPerKwh,
+      batteryPercent: battery.percent,
+      batteryPercentReason: battery.percentReason,
+      batteryHoursLeft: battery.hoursLeft,
+      batteryHoursLeftReason: battery.hoursLeftReason,
+      batteryTokensLeft: battery.tokensLeft,
+      batteryTokensLeftReason: battery.tokensLeftReason,
     },
   }
+}
+
+/** What the daemon itself has cost, without the engine: its CPU seconds at a core's watts at the highest clock. */
+function daemonJoules(model: PowerModel): number {
+  const { user, system } = process.cpuUsage()
+  return ((user + system) / 1e6) * cpuWatts(model, model.cpu.maxHz, 1)
 }
 
 function clocksOf({ gpuHz, cpuHz, decision, applied }: Tick): Snapshot['clocks'] {

@@ -2,7 +2,7 @@ import type { Board } from '../board/types.ts'
 import { grams } from './carbon.ts'
 import type { Account } from './ledger.ts'
 import type { RequestEnergy } from './request.ts'
-import { measuredUncertainty, simulatedUncertainty } from './uncertainty.ts'
+import { gainUncertainty, measuredUncertainty, samplingUncertainty, simulatedUncertainty } from './uncertainty.ts'
 
 /** The bill of one answer from its account. A measured figure that is smaller than its uncertainty is withheld. */
 export function billOf(
@@ -46,10 +46,12 @@ export function billOf(
   }
 }
 
-/** Sensor steps, and for time without a reading the whole of what it is likely to have held. */
+/** What sensor and sampling leave open, and for time without a reading the whole of what it is likely to have held. */
 function measuredTotal(board: Board, account: Account | undefined): number {
   if (account === undefined) return 0
   const known = account.seconds - account.unknownSeconds
   const unknown = known > 0 ? (account.joules / known) * account.unknownSeconds : 0
-  return measuredUncertainty(board, account.seconds, account.intervals) + unknown
+  const { joules, seconds, intervals, samplingVariance } = account
+  const steps = measuredUncertainty(board, seconds, intervals)
+  return Math.hypot(steps, samplingUncertainty(samplingVariance)) + gainUncertainty(joules) + unknown
 }

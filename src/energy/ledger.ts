@@ -4,12 +4,15 @@
  */
 export interface Ledger {
   readonly open: Readonly<Record<string, Account>>
-  /** Booked to requests that were closed since. */
-  readonly closedJoules: number
+  /** Booked to requests that were closed since, by how they ended. */
+  readonly closed: Readonly<Record<Outcome, number>>
   readonly idleJoules: number
   readonly meterJoules: number
   readonly unknownSeconds: number
 }
+
+/** `afterBill` is work that was measured or done after its request was billed: its last instants. */
+export type Outcome = 'finished' | 'cancelled' | 'failed' | 'afterBill'
 
 export interface Account {
   readonly joules: number
@@ -20,6 +23,8 @@ export interface Account {
   readonly unknownSeconds: number
   /** Intervals booked: how many samples the figure rests on. */
   readonly intervals: number
+  /** J²: what the load may have done between samples, as this request's part of it. */
+  readonly samplingVariance: number
 }
 
 export interface Share {
@@ -34,10 +39,18 @@ export interface Booking {
   /** Part of the joules that the board would have drawn idle. */
   readonly staticJoules: number
   readonly unknownSeconds: number
+  /** J² of the interval's energy from not knowing when between its samples the load changed. */
+  readonly samplingVariance?: number
   readonly shares: readonly Share[]
 }
 
-export const emptyLedger: Ledger = { open: {}, closedJoules: 0, idleJoules: 0, meterJoules: 0, unknownSeconds: 0 }
+export const emptyLedger: Ledger = {
+  open: {},
+  closed: { finished: 0, cancelled: 0, failed: 0, afterBill: 0 },
+  idleJoules: 0,
+  meterJoules: 0,
+  unknownSeconds: 0,
+}
 
 const emptyAccount: Account = {
   joules: 0,
@@ -46,6 +59,7 @@ const emptyAccount: Account = {
   seconds: 0,
   unknownSeconds: 0,
   intervals: 0,
+  samplingVariance: 0,
 }
 
 /** Opens an account for a request; its work is booked from here on, whatever becomes of it. */
@@ -62,7 +76,7 @@ export function book(ledger: Ledger, booking: Booking): Ledger {
   const perSecond = staticJoules / Math.max(booking.seconds, activeSeconds, 1e-12)
   const weights = sum(shares.map((share) => share.weight))
   const open = { ...ledger.open }
-  let closedJoules = ledger.closedJoules
+  let afterBill = ledger.closed.afterBill
   let booked = 0
   for (const share of shares) {
     const own = {
@@ -73,7 +87,7 @@ export function book(ledger: Ledger, booking: Booking): Ledger {
     const account = open[share.requestId]
     if (account === undefined) {
       // Work that was reported after its answer was billed: still a request's, never idle.
-      closedJoules += own.static + own.dynamic
+      afterBill += own.static + own.dynamic
       continue
     }
     open[share.requestId] = {
@@ -83,11 +97,14 @@ export function book(ledger: Ledger, booking: Booking): Ledger {
       seconds: account.seconds + share.seconds,
       unknownSeconds: account.unknownSeconds + Math.min(share.seconds, booking.unknownSeconds),
       intervals: account.intervals + 1,
+      samplingVariance:
+        account.samplingVariance +
+        (booking.samplingVariance ?? 0) * (joules > 0 ? (own.static + own.dynamic) / joules : 0) ** 2,
     }
   }
   return {
     open,
-    closedJoules,
+    closed: { ...ledger.closed, afterBill },
     idleJoules: ledger.idleJoules + (joules - booked),
     meterJoules: ledger.meterJoules + joules,
     unknownSeconds: ledger.unknownSeconds + booking.unknownSeconds,
@@ -98,15 +115,17 @@ export function book(ledger: Ledger, booking: Booking): Ledger {
 export function closeRequest(
   ledger: Ledger,
   requestId: string,
+  outcome: Outcome = 'finished',
 ): { readonly ledger: Ledger; readonly account: Account | undefined } {
   const { [requestId]: account, ...open } = ledger.open
   if (account === undefined) return { ledger, account }
-  return { ledger: { ...ledger, open, closedJoules: ledger.closedJoules + account.joules }, account }
+  const closed = { ...ledger.closed, [outcome]: ledger.closed[outcome] + account.joules }
+  return { ledger: { ...ledger, open, closed }, account }
 }
 
 /** Joules booked to requests, closed and open. */
 export function requestJoules(ledger: Ledger): number {
-  return ledger.closedJoules + sum(Object.values(ledger.open).map((account) => account.joules))
+  return sum(Object.values(ledger.closed)) + sum(Object.values(ledger.open).map((account) => account.joules))
 }
 
 function sum(values: readonly number[]): number {

@@ -20,3 +20,15 @@ export function measuredUncertainty(board: Board, seconds: number, samples: numb
   const wattsVariance = rails.reduce((total, rail) => total + rail.stepWatts ** 2 / 12, 0)
   return coverage * seconds * Math.sqrt(wattsVariance / Math.max(1, samples))
 }
+
+/** From the variance (J²) of not knowing when the load changed between samples. */
+export function samplingUncertainty(variance: number): number {
+  return coverage * Math.sqrt(variance)
+}
+
+/** Gain of the monitor and tolerance of its shunt. Assumed, 1 %: it is the same for every sample and does not average out. */
+const gainShare = 0.01
+
+export function gainUncertainty(joules: number): number {
+  return gainShare * joules
+}

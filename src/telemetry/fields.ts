@@ -70,6 +70,9 @@ const rows: Readonly<Record<Field['topic'], readonly Row[]>> = {
     ['energy.totalJoules', 'counter', 'deapd_energy_joules_total', 'joules', 'Energy since this installation began'],
     ['energy.requestJoules', 'counter', 'deapd_energy_request_joules_total', 'joules', 'Booked to answers since start'],
     ['energy.idleJoules', 'counter', 'deapd_energy_idle_joules_total', 'joules', 'Booked to no answer since start'],
+    ['energy.cancelledJoules', 'counter', 'deapd_energy_cancelled_joules_total', 'joules', 'Of it, cancelled answers'],
+    ['energy.failedJoules', 'counter', 'deapd_energy_failed_joules_total', 'joules', 'Of it, failed answers'],
+    ['energy.daemonJoules', 'counter', 'deapd_energy_daemon_joules_total', 'joules', 'Estimated from its own CPU time'],
     [
       'energy.unknownSeconds',
       'counter',
@@ -80,6 +83,9 @@ const rows: Readonly<Record<Field['topic'], readonly Row[]>> = {
     ['energy.joulesPerToken', 'gauge', 'deapd_energy_joules_per_token', 'joules', 'Over generated tokens since start'],
     ['energy.gco2eqTotal', 'counter', 'deapd_energy_co2eq_grams_total', 'grams', 'Estimated from the total energy'],
     ['energy.gridGramsPerKwh', 'gauge', 'deapd_energy_grid_grams_per_kwh', 'grams', 'Grid intensity of that estimate'],
+    ['energy.batteryPercent', 'gauge', 'deapd_battery_charge_percent', '', 'Charge of the battery'],
+    ['energy.batteryHoursLeft', 'gauge', 'deapd_battery_left_hours', '', 'At the present power'],
+    ['energy.batteryTokensLeft', 'gauge', 'deapd_battery_left_tokens', 'tokens', 'At the joules per token since start'],
   ],
   inference: [
     ['engine.state', 'label', 'deapd_engine_state', '', 'State of the engine process'],
@@ -139,6 +145,7 @@ const rows: Readonly<Record<Field['topic'], readonly Row[]>> = {
       '',
       'Weight bytes read at that level over the full network',
     ],
+    ['governor.powerModel', 'text', null, '', 'Where the figures of the power model come from'],
     ['governor.reason', 'label', 'deapd_governor_reason', '', 'Reason of the last decision'],
     ['governor.explanation', 'text', null, '', 'The last decision in a sentence'],
     ['governor.predictedWatts', 'gauge', 'deapd_governor_predicted_watts', 'watts', 'Power the governor expects'],

@@ -71,6 +71,7 @@ export const Snapshot = Type.Object({
     refusal: Type.String({ description: 'why the board refuses a limit; empty when it does not' }),
   }),
   governor: Type.Object({
+    powerModel: Type.String({ description: 'priors, or when and how well it was calibrated' }),
     level: Type.Integer({ description: 'highest level in use now; 0 is the smallest sub-network' }),
     ecoLevel: Type.Integer(),
     levels: Type.Integer({ description: 'number of levels of the model' }),
@@ -108,6 +109,11 @@ export const Snapshot = Type.Object({
     totalJoules: Type.Number({ description: 'since this installation began, kept over restarts' }),
     requestJoules: Type.Number({ description: 'booked to answers since this start' }),
     idleJoules: Type.Number({ description: 'booked to no answer since this start' }),
+    cancelledJoules: Type.Number({ description: 'part of the request joules: answers that were cancelled' }),
+    failedJoules: Type.Number({ description: 'part of the request joules: answers that failed' }),
+    daemonJoules: Type.Number({
+      description: 'estimated: CPU seconds of the daemon, without its engine, times the model’s watts of one core',
+    }),
     unknownSeconds: Type.Number({
       description: 'time since start without a usable reading: its energy is not in the totals',
     }),
@@ -115,6 +121,12 @@ export const Snapshot = Type.Object({
     joulesPerTokenReason: Nullable(Type.String()),
     gco2eqTotal: Type.Number(),
     gridGramsPerKwh: Type.Number(),
+    batteryPercent: Nullable(Type.Number()),
+    batteryPercentReason: Nullable(Type.String()),
+    batteryHoursLeft: Nullable(Type.Number({ description: 'at the present power' })),
+    batteryHoursLeftReason: Nullable(Type.String()),
+    batteryTokensLeft: Nullable(Type.Number({ description: 'at the joules per token since start' })),
+    batteryTokensLeftReason: Nullable(Type.String()),
   }),
 })
 export type Snapshot = Static<typeof Snapshot>

@@ -44,6 +44,7 @@ export interface Twin {
   forget(requestId: string): void
   /** The clock the GPU runs at under work: the highest point within the cap that stands in the tree. */
   gpuHz(): number
+  cpuHz(): number
   tjCelsius(): number
   /** Seconds of the engine's steps on this board at the clocks it has now. */
   pace(cost: ModelCost): ReturnType<typeof paceOf>
@@ -114,6 +115,7 @@ export function createTwin(options: TwinOptions): Twin {
     energy,
     forget: virtual.forget,
     gpuHz: virtual.gpuHz,
+    cpuHz: virtual.cpuHz,
     tjCelsius: () => virtual.sensed().tjCelsius,
     pace: (cost) => paceOf(virtual.board().model, cost, virtual.gpuHz(), virtual.cpuHz()),
     refresh,

@@ -7,6 +7,9 @@ import { type Fault, type FaultKind, faultAt, faultKinds } from './faults.ts'
 /** Faults to inject into a running twin, as `deapd twin fault` writes them: the file is beside the tree's own folders. */
 export const faultFile = 'faults.json'
 
+/** The amount of a `loss` in which tegrastats hangs; see `faultKinds`. */
+const hangs = 2
+
 /** Times are monotonic milliseconds, which every process of this machine shares. */
 const FaultList = Type.Array(
   Type.Object({
@@ -56,4 +59,13 @@ function readFaults(path: string): readonly Fault[] {
   } catch {
     return []
   }
+}
+
+/** What a tegrastats process on this tree would do of a `loss` that is in force: die, or live on without a line. */
+export function lossInForce(root: string, atMs: number): 'died' | 'hangs' | null {
+  const path = join(root, faultFile)
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) return null
+  const loss = faultAt(readFaults(path), 'loss', atMs)
+  if (loss === undefined) return null
+  return loss.amount === hangs ? 'hangs' : 'died'
 }

@@ -60,17 +60,18 @@ export function openTree(board: Board, root: string): TwinTree {
   for (const [path, content] of Object.entries(clocksOf(board))) keep(path, content)
 
   // Sensor files stay open and are overwritten in place: a reader never finds one empty, as `writeFile` would leave it.
-  const files = new Map<string, { readonly descriptor: number; length: number }>()
+  const files = new Map<string, { readonly descriptor: number; text: string | null }>()
   const refresh = (path: string, value: number): void => {
     let file = files.get(path)
     if (file === undefined) {
-      file = { descriptor: openSync(join(root, path), 'r+'), length: Number.POSITIVE_INFINITY }
+      file = { descriptor: openSync(join(root, path), 'r+'), text: null }
       files.set(path, file)
     }
     const text = `${value}\n`
+    if (text === file.text) return
     writeSync(file.descriptor, text, 0)
-    if (text.length < file.length) ftruncateSync(file.descriptor, text.length)
-    file.length = text.length
+    if (file.text === null || text.length < file.text.length) ftruncateSync(file.descriptor, text.length)
+    file.text = text
   }
   const channels = channelsOf(board)
   const zones = zoneFiles()

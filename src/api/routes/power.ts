@@ -48,6 +48,11 @@ export function power({ deps, connections }: Scope): FastifyPluginAsyncTypebox {
       toWire({ previous: deps.blackBox.previous(), current: deps.blackBox.current() }),
     )
 
+    app.get('/v1/energy/export.csv', async (_, reply) => {
+      reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="emissions.csv"')
+      return deps.energyCsv()
+    })
+
     app.get('/v1/energy/windows', async () => ({ windows: toWire(deps.windows.list()) }))
 
     app.post('/v1/energy/windows/:name', { schema: { params: WindowName } }, async ({ params }, reply) =>

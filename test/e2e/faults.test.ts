@@ -1,0 +1,92 @@
+import { renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { type FaultKind, faultKinds, faultOf } from '../../src/twin/faults.ts'
+import { type RunningDaemon, startDaemon } from './support/daemon.ts'
+
+/** The daemon must be at a safe point this long after a fault shows in the files (issue 4). */
+const safeWithinMs = 1000
+/** A fault that no reading shows at once: what it does must have time to show. */
+const lasts = { short: 4000, long: 12_000 }
+
+interface Row {
+  readonly kind: FaultKind
+  readonly amount?: number
+  readonly lastsMs: number
+  readonly reason: RegExp
+  /** True where one reading tells: then a second is enough. */
+  readonly atOnce: boolean
+}
+
+const rows: readonly Row[] = [
+  { kind: 'loss', amount: 0, lastsMs: lasts.short, reason: /^telemetry_(missing|stale)$/, atOnce: true },
+  { kind: 'loss', amount: 1, lastsMs: lasts.short, reason: /^telemetry_(missing|stale)$/, atOnce: true },
+  { kind: 'spike', amount: 4, lastsMs: lasts.short, reason: /^(telemetry_implausible|over_budget)$/, atOnce: true },
+  { kind: 'overcurrent', amount: 0.2, lastsMs: lasts.short, reason: /^(over_current|thermal)$/, atOnce: true },
+  { kind: 'stuck', lastsMs: lasts.long, reason: /^telemetry_stuck$/, atOnce: false },
+  // An oven: the heat sink takes minutes to follow an ambient that a board may really see.
+  { kind: 'ambient', amount: 300, lastsMs: 2 * lasts.long, reason: /^thermal$/, atOnce: false },
+]
+
+interface View {
+  readonly mono_ms: number
+  readonly governor: { readonly reason: string }
+  readonly clocks: { readonly gpu_cap_hz: number }
+}
+
+const look = async (daemon: RunningDaemon): Promise<View> => (await daemon.json('/v1/power')) as View
+const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Polls until the daemon says what is wanted, or until this time. */
+async function seen(daemon: RunningDaemon, wanted: (view: View) => boolean, untilMs: number): Promise<View | null> {
+  while (monotonicMs() < untilMs) {
+    const view = await look(daemon)
+    if (wanted(view)) return view
+    await pause(20)
+  }
+  return null
+}
+
+t.setTimeout(240_000)
+
+t.test('every fault of the board: a safe point, its reason, and recovery without a restart', async (t) => {
+  const daemon = await startDaemon(t)
+  const ending = new AbortController()
+  const ask = async (): Promise<void> => {
+    const body = JSON.stringify({ prompt: 'Tell me about my order.', max_tokens: 64 })
+    const headers = { 'content-type': 'application/json' }
+    while (!ending.signal.aborted) {
+      const reply = await fetch(`${daemon.url}/v1/completions`, { method: 'POST', headers, body }).catch(() => null)
+      await reply?.text().catch(() => '')
+    }
+  }
+  const asking = ask()
+  t.teardown(async () => {
+    ending.abort()
+    await asking
+  })
+  const file = join(daemon.stateDir, 'twin/faults.json')
+  const inject = (list: readonly unknown[]): void => {
+    writeFileSync(`${file}.new`, JSON.stringify(list))
+    renameSync(`${file}.new`, file)
+  }
+  const settled = (view: View): boolean => /^(within_budget|least_energy|latency_target)$/.test(view.governor.reason)
+  for (const { kind, amount, lastsMs, reason, atOnce } of rows) {
+    t.ok(await seen(daemon, settled, monotonicMs() + 60_000), `before ${kind} all is well`)
+    const { pid, restarts } = (await daemon.power()).engine
+    const fromMs = monotonicMs()
+    inject([faultOf(kind, fromMs, fromMs + lastsMs, amount ?? faultKinds[kind].amount)])
+    const safe = await seen(daemon, (view) => reason.test(view.governor.reason), fromMs + lastsMs)
+    t.ok(safe, `${kind} ${amount ?? ''} is noticed`)
+    if (safe !== null && atOnce) {
+      t.ok(safe.mono_ms - fromMs <= safeWithinMs, `${kind}: safe after ${Math.round(safe.mono_ms - fromMs)} ms`)
+    }
+    t.comment(`${kind} ${amount ?? ''}: ${safe?.governor.reason} after ${Math.round((safe?.mono_ms ?? 0) - fromMs)} ms`)
+    inject([])
+    t.ok(await seen(daemon, settled, monotonicMs() + 60_000), `after ${kind} it recovers`)
+    const after = (await daemon.power()).engine
+    t.equal(after.pid, pid, 'by the same engine')
+    t.equal(after.restarts, restarts)
+  }
+})
