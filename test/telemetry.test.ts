@@ -6,9 +6,10 @@ import t, { type Test } from 'tap'
 import Type from 'typebox'
 import { Value } from 'typebox/value'
 import { DeapdError } from '../src/errors.ts'
+import { alarmRows, alarmsOf, nextAlarms } from '../src/telemetry/alarms.ts'
 import { type Broker, startBroker } from '../src/telemetry/broker.ts'
 import { type OrderedBudget, type OrderedState, obey } from '../src/telemetry/commands.ts'
-import { alarmRows, eventRows } from '../src/telemetry/events.ts'
+import { eventRows } from '../src/telemetry/events.ts'
 import { fields, keyOf, payloadOf, readField } from '../src/telemetry/fields.ts'
 import { jitteredBackoff, type MqttLink, type MqttOptions, startMqtt } from '../src/telemetry/mqtt.ts'
 import { renderMetrics } from '../src/telemetry/prometheus.ts'
@@ -104,7 +105,19 @@ t.test('every event and alarm row can happen and can end', async (t) => {
       secondsOverBudget: 2,
     },
     clocks: { ...snapshot.clocks, drifts: snapshot.clocks.drifts + 7, contested: true, refusal: 'EACCES' },
-    governor: { ...snapshot.governor, degraded: true },
+    governor: {
+      ...snapshot.governor,
+      degraded: true,
+      conditions: [
+        'telemetry_stale',
+        'telemetry_stuck',
+        'telemetry_implausible',
+        'telemetry_drift',
+        'thermal',
+        'over_current',
+        'brown_out',
+      ],
+    },
     engine: { ...snapshot.engine, state: 'restarting', restarts: 1 },
   }
   for (const row of eventRows) {
@@ -112,16 +125,39 @@ t.test('every event and alarm row can happen and can end', async (t) => {
     t.type(row.of(snapshot, other), 'object', row.type)
   }
   const first = due(nothingSaid, snapshot, 1e9)
-  const bad = due(first.said, other, 1e9)
+  const open = nextAlarms([], snapshot, other)
+  t.same(
+    open.map(({ id }) => id),
+    alarmRows.map(({ id }) => id),
+  )
+  const bad = due(first.said, { ...other, alarms: alarmsOf(open) }, 1e9)
   t.match(bad.messages[0], { topic: 'status', payload: { state: 'degraded' } })
   for (const row of alarmRows) {
     const raised = bad.messages.find(({ topic }) => topic === `alarm/${row.id}`)
-    t.match(raised, { retain: true, payload: { state: 'open', text: String } }, row.id)
+    t.match(raised, { retain: true, payload: { state: 'open', severity: row.severity, text: String } }, row.id)
   }
   const well = due(bad.said, { ...snapshot, monoMs: snapshot.monoMs + 20_000 }, 1e9)
   const cleared = well.messages.filter(({ topic }) => topic.startsWith('alarm/'))
   t.equal(cleared.length, alarmRows.length)
   t.ok(cleared.every(({ payload }) => payload === null))
+
+  const after = (ms: number) => nextAlarms(open, snapshot, { ...snapshot, monoMs: other.monoMs + ms })
+  t.notOk(
+    after(0).some(({ id }) => id === 'engine_down'),
+    'what is over at once is closed at once',
+  )
+  t.ok(
+    after(1900).some(({ id }) => id === 'sensor_stuck'),
+    'others wait: no alarm flutters',
+  )
+  t.notOk(after(2100).some(({ id }) => id === 'sensor_stuck'))
+  // The sample board throttles, so that its heat goes on.
+  t.same(
+    after(599_000).map(({ id }) => id),
+    ['thermal', 'engine_restarted'],
+    'a restart is shown for ten minutes',
+  )
+  t.equal(after(1000).find(({ id }) => id === 'thermal')?.sinceMs, other.monoMs)
 })
 
 const now = new Date('2026-11-23T10:00:00Z')

@@ -59,6 +59,7 @@ export interface PowerView {
     readonly explanation: string
     readonly degraded: boolean
   }
+  readonly alarms: { readonly text: Readonly<Record<string, string>> }
   readonly engine: {
     readonly state: string
     readonly model: string
@@ -90,6 +91,7 @@ export function describePower(view: PowerView): string[] {
     `clock     GPU cap ${(clocks.gpu_cap_hz / 1e6).toFixed(0)} MHz, at ${known(clocks.gpu_hz === null ? null : clocks.gpu_hz / 1e6, 0, 'MHz')}`,
     `heat      ${known(thermal.tj_celsius, 1, '°C')}`,
     `engine    ${engine.state}, ${engine.model}, ${engine.active_requests} active, ${engine.queued_requests} waiting, ${engine.tokens_per_second.toFixed(1)} tokens/s`,
+    ...Object.entries(view.alarms.text).map(([id, text]) => `alarm     ${id}: ${text}`),
     `energy    ${energy.total_joules.toFixed(0)} J in all (${energy.method}), ${known(energy.joules_per_token, 2, 'J/token', 'no tokens yet')}, ${energy.gco2eq_total.toFixed(3)} g CO2eq`,
   ]
 }

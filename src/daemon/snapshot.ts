@@ -7,6 +7,7 @@ import { batteryLeft } from '../energy/battery.ts'
 import { grams } from '../energy/carbon.ts'
 import { requestJoules } from '../energy/ledger.ts'
 import type { EngineStatus } from '../engine/client.ts'
+import { alarmsOf } from '../telemetry/alarms.ts'
 import type { Snapshot } from '../telemetry/snapshot.ts'
 import type { Accountant } from './accountant.ts'
 import type { Traffic } from './inference.ts'
@@ -69,6 +70,8 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
     thermal: thermalOf(reading),
     memory: memoryOf(reading),
     clocks: clocksOf(tick),
+    // view.ts knows what was open before.
+    alarms: alarmsOf([]),
     governor: {
       powerModel: parts.powerModel,
       level: decision.capLevel,
@@ -76,6 +79,7 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
       levels: shares.length,
       share: shares[decision.capLevel],
       reason: decision.reason,
+      conditions: [...decision.conditions],
       explanation: decision.explanation,
       predictedWatts: decision.predictedWatts,
       degraded: decision.capLevel < shares.length - 1,

@@ -1,4 +1,5 @@
 import { DeapdError } from '../errors.ts'
+import { alarmsOf, nextAlarms, type OpenAlarm } from '../telemetry/alarms.ts'
 import type { Snapshot } from '../telemetry/snapshot.ts'
 import { createFeed } from './feed.ts'
 import type { Log } from './log.ts'
@@ -19,6 +20,23 @@ export interface View {
 export function createView(parts: () => Omit<SnapshotParts, 'tick'>, log: Log): View {
   const feed = createFeed<Snapshot>((thrown) => log.error({ err: thrown }, 'a view of the snapshot failed'))
   let current: Snapshot | undefined
+  let alarms: readonly OpenAlarm[] = []
+
+  /** The log hears of an alarm when it is opened and when it is closed. */
+  const watch = (before: Snapshot, now: Snapshot): Snapshot => {
+    const next = nextAlarms(alarms, before, now)
+    for (const alarm of next) {
+      if (alarms.some(({ id }) => id === alarm.id)) continue
+      log.warn({ alarm: alarm.id, severity: alarm.severity }, `alarm ${alarm.id}: ${alarm.text}`)
+    }
+    for (const { id, sinceMs } of alarms) {
+      if (next.some((alarm) => alarm.id === id)) continue
+      log.info({ alarm: id }, `alarm ${id} is over after ${((now.monoMs - sinceMs) / 1000).toFixed(1)} s`)
+    }
+    alarms = next
+    return { ...now, alarms: alarmsOf(alarms) }
+  }
+
   return {
     latest: () => current,
     snapshot() {
@@ -36,7 +54,8 @@ export function createView(parts: () => Omit<SnapshotParts, 'tick'>, log: Log): 
       }),
     show(tick) {
       const before = current?.governor
-      current = makeSnapshot({ ...parts(), tick })
+      const made = makeSnapshot({ ...parts(), tick })
+      current = watch(current ?? made, made)
       const { governor, clocks, power } = current
       if (before?.reason !== governor.reason || before.level !== governor.level) {
         const { reason, level: cap_level } = governor

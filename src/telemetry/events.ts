@@ -55,29 +55,3 @@ export const eventRows: readonly EventRow[] = [
         : { degraded: now.degraded, level: now.level, explanation: now.explanation },
   },
 ]
-
-/** A condition that stays open until it is over; `text` says why it is open, or null when it is not. */
-export interface AlarmRow {
-  readonly id: string
-  readonly text: (now: Snapshot) => string | null
-}
-
-export const alarmRows: readonly AlarmRow[] = [
-  {
-    id: 'power_unknown',
-    text: ({ power }) => (power.totalWatts === null ? (power.totalWattsReason ?? 'no reading') : null),
-  },
-  {
-    id: 'engine_down',
-    text: ({ engine }) => (engine.state === 'restarting' || engine.state === 'failed' ? engine.detail : null),
-  },
-  { id: 'clock_refused', text: ({ clocks }) => clocks.refusal || null },
-  {
-    id: 'clock_contested',
-    text: ({ clocks }) =>
-      clocks.contested
-        ? `another program keeps changing the clocks (${clocks.drifts} times); theirs stand for now`
-        : null,
-  },
-  { id: 'brown_out', text: ({ governor }) => (governor.degraded ? governor.explanation : null) },
-]

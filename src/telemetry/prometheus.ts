@@ -48,7 +48,14 @@ function groupLabels(): ReadonlyMap<string, readonly Field[]> {
 
 /** What the keys of a map are called: `railWatts` has a rail for each, `overCurrentEvents` an alarm. */
 function keyLabel({ path }: Field): string {
-  return { 'power.railWatts': 'rail', 'thermal.zoneCelsius': 'zone', 'power.overCurrentEvents': 'alarm' }[path] ?? 'key'
+  return (
+    {
+      'power.railWatts': 'rail',
+      'thermal.zoneCelsius': 'zone',
+      'power.overCurrentEvents': 'alarm',
+      'alarms.severity': 'alarm',
+    }[path] ?? 'key'
+  )
 }
 
 const helpOf = (field: Field): string => (field.unit === '' ? field.help : `${field.help} (${field.unit})`)

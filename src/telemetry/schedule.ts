@@ -1,4 +1,5 @@
-import { alarmRows, eventRows } from './events.ts'
+import { alarmRows } from './alarms.ts'
+import { eventRows } from './events.ts'
 import { payloadOf } from './fields.ts'
 import type { Snapshot } from './snapshot.ts'
 
@@ -123,13 +124,13 @@ function dueEvents(said: Said, now: Snapshot): { said: Said['events']; messages:
 
 function dueAlarms(said: Said, now: Snapshot): { said: Said['alarms']; messages: readonly Message[] } {
   const messages: Message[] = []
-  const entries = alarmRows.map(({ id, text }) => {
+  const entries = alarmRows.map(({ id, severity }) => {
     const last = said.alarms[id]
-    const why = text(now)
-    const open = why !== null
+    const text = now.alarms.text[id]
+    const open = text !== undefined
     if (last !== undefined && (last.open === open || now.monoMs - last.atMs < exceptionGapMs))
       return [id, last] as const
-    const payload = open ? { alarm: id, state: 'open', text: why } : null
+    const payload = open ? { alarm: id, state: 'open', severity, text } : null
     messages.push({ topic: `alarm/${id}`, payload, retain: true, qos: 1 })
     return [id, { atMs: now.monoMs, open }] as const
   })

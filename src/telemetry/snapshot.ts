@@ -77,11 +77,18 @@ export const Snapshot = Type.Object({
     levels: Type.Integer({ description: 'number of levels of the model' }),
     share: Type.Number({ description: 'weight bytes read at that level over the full network' }),
     reason: Type.String(),
+    conditions: Type.Array(Type.String(), { description: 'everything that is not as it should be, as reasons' }),
     explanation: Type.String(),
     predictedWatts: Type.Number(),
     degraded: Type.Boolean({ description: 'brown-out: answers use fewer sub-networks than their policy asks for' }),
     ticks: Type.Integer(),
     longestGapMs: Type.Number({ description: 'longest time between two control ticks since start' }),
+  }),
+  alarms: Type.Object({
+    severity: Type.Record(Type.String(), Type.Number(), {
+      description: 'every alarm: 0 closed, 1 open warning, 2 open and critical',
+    }),
+    text: Type.Record(Type.String(), Type.String(), { description: 'why each of them is open' }),
   }),
   engine: Type.Object({
     state: Type.Union([

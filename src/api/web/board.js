@@ -30,7 +30,7 @@ export function startBoard() {
   startBudget()
 }
 
-function showBoard({ board, power, thermal, clocks, governor, engine, energy }) {
+function showBoard({ board, power, thermal, clocks, governor, alarms, engine, energy }) {
   show('board-name', board.name)
   element('simulated').hidden = !board.simulated
   show('engine-state', engine.state === 'ready' && engine.active_requests > 0 ? 'answering' : engine.state)
@@ -65,6 +65,12 @@ function showBoard({ board, power, thermal, clocks, governor, engine, energy }) 
   const each = known(energy.joules_per_token, (value) => `${value.toPrecision(3)} J/token, `)
   show('joules-note', `for answers, ${energy.joules_per_token === null ? '' : each}${energy.method}`)
   show('over', `${energy.unknown_seconds > 0 ? '≥ ' : ''}${power.seconds_over_budget.toFixed(1)} s`)
+
+  element('alarms').replaceChildren(
+    ...Object.entries(alarms.text).map(([id, text]) =>
+      make('li', alarms.severity[id] > 1 ? 'bad' : 'warn', `${words(id)}: ${text}`),
+    ),
+  )
 
   show('reason', words(governor.reason))
   element('reason').className = `badge ${governor.degraded ? 'warn' : 'good'}`
