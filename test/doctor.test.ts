@@ -8,6 +8,7 @@ import { boardChecks, comparePoints } from '../src/daemon/doctor-board.ts'
 import { isIdentifying } from '../src/daemon/fixture.ts'
 import { choosePlatform } from '../src/daemon/platform.ts'
 import { record } from '../src/daemon/record.ts'
+import { measuredUncertainty } from '../src/energy/uncertainty.ts'
 import { monotonicMs } from '../src/engine/protocol.ts'
 import { discoverPower } from '../src/power/discover.ts'
 import { createTwin } from '../src/twin/board.ts'
@@ -114,6 +115,15 @@ t.test('an unknown part number is taken by its rails, and doctor says so', async
   const found = await examine(root)
   t.match(found.board, { result: 'warn', code: 'board_guessed', detail: /taken for Jetson AGX Orin 32GB/ })
   t.match(found.sensors, { result: 'pass' })
+})
+
+t.test('a PC is measured by its own instruments when they are asked for', async (t) => {
+  const folder = t.testdir()
+  const host = choosePlatform({ twin: '', sysfs_root: '', sensor: 'rapl' }, folder)
+  t.match(host, { board: { id: 'host' }, simulated: false, root: '/', why: /--sensor rapl/ })
+  t.match(choosePlatform({ twin: '', sysfs_root: '', sensor: 'auto' }, folder), { simulated: true })
+  t.ok(measuredUncertainty(host.board, 1, 10) > 0, 'its joules are not exact')
+  t.notOk(boards.includes(host.board), 'it is nothing to simulate')
 })
 
 t.test('record makes a fixture that stands for the board, without what tells one from another', async (t) => {

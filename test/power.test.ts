@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -388,6 +389,26 @@ t.test('what is missing is unknown with its name, and comes back', async (t) => 
     totalWattsReason: /^no reading of VDD_GPU_SOC, VDD_CPU_CV, VIN_SYS_5V0$/,
     tjCelsius: null,
   })
+})
+
+t.test('a pipe, a folder or an endless line in place of a sensor stops nothing', async (t) => {
+  const root = t.testdir()
+  putAll(root, hwmonFiles)
+  const source = createHwmonSource(agx, root)
+  t.type((await source.read(0)).totalWatts, 'number')
+  const file = join(root, 'sys/class/hwmon/hwmon2/curr1_input')
+  rmSync(file)
+  execFileSync('mkfifo', [file])
+  t.match(await source.read(1100), { totalWatts: null, totalWattsReason: 'no reading of VDD_GPU_SOC' })
+  rmSync(file)
+  mkdirSync(file)
+  t.match(await source.read(2200), { totalWatts: null })
+  rmSync(file, { recursive: true })
+  writeFileSync(file, '9'.repeat(100))
+  t.match(await source.read(3300), { totalWatts: null }, 'a number too long to be one')
+  writeFileSync(file, '250')
+  t.type((await source.read(4400)).totalWatts, 'number', 'an end of line is not needed')
+  await source.close()
 })
 
 t.test('tegrastats: the instantaneous values, from a child that is started again when it ends or hangs', async (t) => {

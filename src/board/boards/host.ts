@@ -13,8 +13,9 @@ export const host = {
   partNumbers: [],
   chip: 'none',
   l4tMajor: 0,
-  rails: [],
-  total: { name: 'of the instrument', rails: [] },
+  // Stands for whichever instrument it is: 5 W of step and error, so that no joule figure looks exact.
+  rails: [{ ...orinNano8gb.rails[0], label: 'INSTRUMENT', stepWatts: 5, idleWatts: 15 }],
+  total: { name: 'instrument', rails: ['INSTRUMENT'] },
   gpu: { nodeNames: [], pointsHz: [1_000_000_000] },
   cpu: { cores: 1, policies: [], minHz: 1_000_000_000, maxHz: 3_000_000_000 },
   budget: { minWatts: 1, maxWatts: 1000, defaultWatts: 100 },
