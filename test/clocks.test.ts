@@ -19,6 +19,7 @@ import { findBoard } from '../src/board/boards/index.ts'
 import { openClocks } from '../src/clocks/capped.ts'
 import { openJournal } from '../src/clocks/journal.ts'
 import { type Keeping, mostReappliedPerMinute, nextMove, refused, untouched, written } from '../src/clocks/keeping.ts'
+import { lockClocks } from '../src/clocks/lock.ts'
 import { restore } from '../src/clocks/restore.ts'
 import { isClockFile } from '../src/clocks/sysfs.ts'
 import { openTree } from '../src/twin/tree.ts'
@@ -256,6 +257,18 @@ t.test('the law of one limit', async (t) => {
       { seed: 4, numRuns: 200 },
     )
   })
+})
+
+t.test('one process at a time has the clocks of a root', async (t) => {
+  const folder = t.testdir({ one: {}, two: {} })
+  const deep = '/a-folder-with-a-long-name'.repeat(8)
+  const unlock = await lockClocks(join(folder, 'one', deep))
+  await t.rejects(lockClocks(join(folder, 'one', deep)), { code: 'clocks_busy' })
+  const other = await lockClocks(join(folder, 'one', `${deep}2`))
+  other()
+  unlock()
+  const again = await lockClocks(join(folder, 'one', deep))
+  again()
 })
 
 t.test('no such clock is null with a reason', async (t) => {

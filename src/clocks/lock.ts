@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { realpathSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -12,7 +13,9 @@ export async function lockClocks(root: string): Promise<() => void> {
   // Elsewhere there is neither such a namespace nor a clock to write.
   if (process.platform !== 'linux') return () => undefined
   const server = createServer((visitor) => visitor.destroy())
-  server.listen(`\0deapd-clocks:${realName(root)}`)
+  // A name has 107 bytes and is cut without a word: paths may be longer.
+  const name = createHash('sha256').update(realName(root)).digest('hex')
+  server.listen(`\0deapd-clocks:${name}`)
   try {
     await once(server, 'listening')
   } catch (thrown) {
