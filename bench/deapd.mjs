@@ -1,6 +1,8 @@
 /** deapd's side of the comparison: the product's own engine process, asked for single times. */
+
 import { startEngine } from '../dist/engine/client.js'
 import { openPackage } from '../dist/models/package.js'
+import { calmly } from './calm.mjs'
 
 export async function startDeapd(modelDir, threads) {
   const { manifest } = openPackage(modelDir)
@@ -30,10 +32,11 @@ export async function startDeapd(modelDir, threads) {
     bench,
     /** Milliseconds of each of `tokens` steps at `level` after `contextTokens` filled cache slots. */
     decode: async ({ contextTokens, tokens, level }) =>
-      (await bench({ contextTokens, tokens, levels: [level] })).decode[0].ms,
+      (await calmly(pid, () => bench({ contextTokens, tokens, levels: [level] }))).decode[0].ms,
     /** Milliseconds to read a prompt of `tokens` tokens. */
     prefill: async ({ tokens, chunkTokens }) =>
-      (await bench({ promptTokens: tokens, chunkTokens, prefillRounds: 1, levels: [] })).prefill.ms[0],
+      (await calmly(pid, () => bench({ promptTokens: tokens, chunkTokens, prefillRounds: 1, levels: [] }))).prefill
+        .ms[0],
     close: () => engine.close(),
   }
 }

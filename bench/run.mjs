@@ -15,10 +15,11 @@ import { syntheticFolder, syntheticPackage } from '../dist/models/synthetic/pack
 import { syntheticConfigs, syntheticShape } from '../dist/models/synthetic/shapes.js'
 import { version } from '../dist/version.js'
 import { startReaders } from './bandwidth.mjs'
+import { disturbance } from './calm.mjs'
 import { startDeapd } from './deapd.mjs'
 import { installLlama } from './install.mjs'
 import { writeNoiseModel } from './llama-file.mjs'
-import { startProcess } from './process.mjs'
+import { startLlama } from './llama-side.mjs'
 import { report } from './report.mjs'
 import { rows, verdict } from './rows.mjs'
 import { context } from './sections/context.mjs'
@@ -71,13 +72,7 @@ const results = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { se
 const kinds = {
   deapd: () => startDeapd(dir, threads),
   readers: () => startReaders(threads),
-  llama: async () => {
-    const llama = startProcess('./llama.mjs')
-    await llama.ask('load', { path: gguf, threads })
-    for (const flashAttention of [true, false])
-      await llama.ask('context', { contextTokens: 768, threads, flashAttention })
-    return llama
-  },
+  llama: () => startLlama(gguf, threads, 768),
 }
 const running = {}
 try {
@@ -90,6 +85,7 @@ try {
     }
     for (const kind of needs) running[kind] ??= await kinds[kind]()
     const { manifest, loaded } = running.deapd ?? {}
+    Object.assign(disturbance, { worst: 0, repeated: 0, disturbed: 0 })
     const { values, details } = await run({
       ...running,
       dir,
@@ -98,11 +94,17 @@ try {
       manifest,
       kvBytesPerToken: loaded && loaded.kvBytes / manifest.shape.context_tokens,
       rounds: Number(flags.rounds),
-      tokens: 8,
+      tokens: flags.quick ? 24 : 8,
       chunkTokens: 64,
       log,
     })
-    results.sections[section] = { measured: new Date().toISOString(), ...machine(), values, details }
+    results.sections[section] = {
+      measured: new Date().toISOString(),
+      ...machine(),
+      disturbance: { ...disturbance },
+      values,
+      details,
+    }
     results.rows = judge(results.sections)
     writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`)
     for (const row of results.rows.filter(({ id }) => id in values)) {

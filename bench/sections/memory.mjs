@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { startDeapd } from '../deapd.mjs'
-import { startProcess } from '../process.mjs'
+import { startLlama } from '../llama-side.mjs'
 
 const contextTokens = 4096
 
@@ -19,10 +19,8 @@ export async function memory({ dir, gguf, threads }) {
   ).memory
   await deapd.close()
 
-  const llama = startProcess('./llama.mjs')
-  await llama.ask('load', { path: gguf, threads })
-  await llama.ask('context', { contextTokens, threads, flashAttention: true })
-  await llama.ask('decode', { contextTokens: 128, tokens: 2, flashAttention: true })
+  const llama = await startLlama(gguf, threads, contextTokens, [true])
+  await llama.decode({ contextTokens: 128, tokens: 2, flashAttention: true })
   const theirs = anonymousBytes(llama.pid)
   await llama.close()
   return {

@@ -9,8 +9,8 @@ export async function prefill({ deapd, llama, rounds, chunkTokens, log }) {
     for (let round = -1; round < rounds; round++) {
       const ms = {
         chunked: await deapd.prefill({ tokens, chunkTokens }),
-        fa: await llama.ask('prefill', { tokens, flashAttention: true }),
-        no_fa: await llama.ask('prefill', { tokens, flashAttention: false }),
+        fa: await llama.prefill({ tokens, flashAttention: true }),
+        no_fa: await llama.prefill({ tokens, flashAttention: false }),
         whole: await deapd.prefill({ tokens, chunkTokens: tokens }),
       }
       if (round >= 0) for (const [key, value] of Object.entries(ms)) seen[key].push(value)

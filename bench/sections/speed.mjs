@@ -16,8 +16,8 @@ export async function speed({ deapd, llama, readers, rounds, tokens, manifest, k
     const keep = round < 0 ? () => undefined : note
     for (const contextTokens of [128, 16]) {
       keep(`deapd ${contextTokens}`, await deapd.decode({ contextTokens, tokens, level: full }))
-      keep(`fa ${contextTokens}`, await llama.ask('decode', { contextTokens, tokens, flashAttention: true }))
-      keep(`no fa ${contextTokens}`, await llama.ask('decode', { contextTokens, tokens, flashAttention: false }))
+      keep(`fa ${contextTokens}`, await llama.decode({ contextTokens, tokens, flashAttention: true }))
+      keep(`no fa ${contextTokens}`, await llama.decode({ contextTokens, tokens, flashAttention: false }))
     }
     keep('deapd low', await deapd.decode({ contextTokens: 128, tokens, level: 0 }))
     const bytesPerSecond = await readers.measure()
