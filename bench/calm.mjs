@@ -24,7 +24,7 @@ export const disturbance = { worst: 0, repeated: 0, disturbed: 0 }
  * The result of `work`, which lets process `pid` compute: of the first try with at most `most` of its time spent waiting, or
  * of the calmest of `tries`.
  */
-export async function calmly(pid, work, { most = 0.02, tries = 5 } = {}) {
+export async function calmly(pid, work, { most = 0.02, tries = 12 } = {}) {
   let best
   for (let i = 0; i < tries; i++) {
     const before = waitedSeconds(pid)

@@ -16,6 +16,7 @@ import { syntheticConfigs, syntheticShape } from '../dist/models/synthetic/shape
 import { version } from '../dist/version.js'
 import { startReaders } from './bandwidth.mjs'
 import { disturbance } from './calm.mjs'
+import { startDaemon } from './daemon.mjs'
 import { startDeapd } from './deapd.mjs'
 import { installLlama } from './install.mjs'
 import { writeNoiseModel } from './llama-file.mjs'
@@ -23,9 +24,11 @@ import { startLlama } from './llama-side.mjs'
 import { report } from './report.mjs'
 import { rows, verdict } from './rows.mjs'
 import { context } from './sections/context.mjs'
+import { http, streams } from './sections/http.mjs'
 import { levels } from './sections/levels.mjs'
 import { memory } from './sections/memory.mjs'
 import { prefill } from './sections/prefill.mjs'
+import { quality } from './sections/quality.mjs'
 import { speed } from './sections/speed.mjs'
 import { start } from './sections/start.mjs'
 
@@ -37,6 +40,9 @@ const sections = {
   context: { run: context, needs: ['deapd'] },
   memory: { run: memory, needs: [] },
   start: { run: start, needs: [] },
+  http: { run: http, needs: ['daemon'] },
+  streams: { run: streams, needs: ['daemon'] },
+  quality: { run: quality, needs: [] },
 }
 
 const { values: flags } = parseArgs({
@@ -71,6 +77,7 @@ const file = flags.out ?? fileURLToPath(new URL(flags.quick ? 'results-quick.jso
 const results = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { sections: {} }
 const kinds = {
   deapd: () => startDeapd(dir, threads),
+  daemon: () => startDaemon(dir, threads),
   readers: () => startReaders(threads),
   llama: () => startLlama(gguf, threads, 768),
 }
@@ -94,7 +101,7 @@ try {
       manifest,
       kvBytesPerToken: loaded && loaded.kvBytes / manifest.shape.context_tokens,
       rounds: Number(flags.rounds),
-      tokens: flags.quick ? 24 : 8,
+      tokens: flags.quick ? 16 : 4,
       chunkTokens: 64,
       log,
     })

@@ -1,0 +1,70 @@
+import { quantile, spread } from '../../dist/evaluate/statistics.js'
+
+const prompt = (tokens, salt) => Array.from({ length: tokens }, (_, i) => 300 + ((salt * 104_729 + i * 7919) % 200))
+
+/**
+ * What the daemon adds: the time between two tokens as a client sees them less the engine's time for the second, token by
+ * token; and the time to the first byte less the engine's for the prompt.
+ */
+export async function http({ daemon, rounds, tokens, log }) {
+  const costs = []
+  const first = []
+  for (let round = -1; round < rounds; round++) {
+    await daemon.steps()
+    const { sentMs, arrivals } = await daemon.complete(prompt(64, round + 2), tokens * 4)
+    const steps = await daemon.steps()
+    if (round < 0) continue
+    const engineMs = (phase) => steps.filter((step) => step.phase === phase).map((step) => step.seconds * 1000)
+    const prefillMs = engineMs('prefill').reduce((a, b) => a + b, 0)
+    const decode = steps.filter(({ phase }) => phase === 'decode')
+    // A step may decide several tokens when it verifies a draft; such steps are compared as a whole.
+    let at = 0
+    for (const { seconds, parts } of decode) {
+      const next = at + (parts[0].emitted ?? 1)
+      if (next < arrivals.length) costs.push(arrivals[next] - arrivals[at] - seconds * 1000)
+      at = next
+    }
+    first.push(arrivals[0] - sentMs - prefillMs)
+    log(`http, round ${round + 1} of ${rounds}: ${arrivals.length} tokens in ${steps.length} steps`)
+  }
+  return {
+    values: {
+      http_median: quantile(costs, 0.5),
+      http_p99: quantile(costs, 0.99),
+      http_first: spread(first),
+    },
+    details: { tokens: costs.length, cost_ms: { ...spread(costs), p90: quantile(costs, 0.9) } },
+  }
+}
+
+/** One stream and four at once, in turns; tokens a second while all of them decode. */
+export async function streams({ daemon, rounds, tokens, log }) {
+  const count = tokens * 2
+  const rates = { one: [], four: [] }
+  const widths = []
+  for (let round = -1; round < rounds; round++) {
+    for (const [name, width] of [
+      ['one', 1],
+      ['four', 4],
+    ]) {
+      await daemon.steps()
+      const salts = Array.from({ length: width }, (_, i) => 100 + 10 * round + i + width)
+      const answers = await Promise.all(salts.map((salt) => daemon.complete(prompt(4, salt), count)))
+      const steps = await daemon.steps()
+      const fromMs = Math.max(...answers.map(({ arrivals }) => arrivals[0]))
+      const toMs = Math.min(...answers.map(({ arrivals }) => arrivals[arrivals.length - 1]))
+      const decided = answers.flatMap(({ arrivals }) => arrivals.filter((at) => at > fromMs && at <= toMs)).length
+      if (round < 0) continue
+      rates[name].push(decided / ((toMs - fromMs) / 1000))
+      if (width === 4) widths.push(Math.max(...steps.map(({ parts }) => parts.length)))
+      log(`streams, round ${round + 1} of ${rounds}, ${width}: ${rates[name].at(-1).toFixed(1)} tokens/s`)
+    }
+  }
+  return {
+    values: { streams_4: spread(rates.four.map((rate, i) => rate / rates.one[i])) },
+    details: {
+      tokens_per_second: { one: spread(rates.one), four: spread(rates.four) },
+      widest_step: Math.max(...widths),
+    },
+  }
+}
