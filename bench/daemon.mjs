@@ -6,6 +6,7 @@ import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { family } from './calm.mjs'
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 const tap = new URL('step-tap.mjs', import.meta.url).href
@@ -26,6 +27,8 @@ export async function startDaemon(modelDir, threads) {
   await ready(url, agent)
   return {
     url,
+    /** The daemon and its engine. */
+    pids: () => family(child.pid),
     /** Streams `tokens` tokens after `prompt` (ids); milliseconds on the clock of the steps. */
     complete: (prompt, tokens) => complete(url, agent, prompt, tokens),
     /** Steps announced since the last call. */
@@ -81,7 +84,9 @@ function complete(url, agent, prompt, tokens) {
     prompt,
     max_tokens: tokens,
     stream: true,
-    temperature: 0,
+    // Noise repeats itself when it is greedy, and drafts would then make several tokens a step.
+    temperature: 1,
+    seed: prompt[0],
     energy: 'exact',
     logit_bias: { 2: -100 },
   })

@@ -32,10 +32,10 @@ export async function startDeapd(modelDir, threads) {
     bench,
     /** Milliseconds of each of `tokens` steps at `level` after `contextTokens` filled cache slots. */
     decode: async ({ contextTokens, tokens, level }) =>
-      (await calmly(pid, () => bench({ contextTokens, tokens, levels: [level] }))).decode[0].ms,
+      (await calmly([pid], () => bench({ contextTokens, tokens, levels: [level] }))).decode[0].ms,
     /** Milliseconds to read a prompt of `tokens` tokens. */
     prefill: async ({ tokens, chunkTokens }) =>
-      (await calmly(pid, () => bench({ promptTokens: tokens, chunkTokens, prefillRounds: 1, levels: [] }))).prefill
+      (await calmly([pid], () => bench({ promptTokens: tokens, chunkTokens, prefillRounds: 1, levels: [] }))).prefill
         .ms[0],
     close: () => engine.close(),
   }

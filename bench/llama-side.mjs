@@ -11,8 +11,8 @@ export async function startLlama(path, threads, contextTokens, flashAttention = 
     return {
       pid: child.pid,
       loaded,
-      decode: (options) => calmly(child.pid, () => child.ask('decode', options)),
-      prefill: (options) => calmly(child.pid, () => child.ask('prefill', options)),
+      decode: (options) => calmly([child.pid], () => child.ask('decode', options)),
+      prefill: (options) => calmly([child.pid], () => child.ask('prefill', options)),
       nll: (options) => child.ask('nll', options),
       close: () => child.close(),
     }

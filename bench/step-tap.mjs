@@ -7,7 +7,7 @@ import { ChildProcess } from 'node:child_process'
 const steps = []
 const emit = ChildProcess.prototype.emit
 ChildProcess.prototype.emit = function (event, message, ...rest) {
-  if (event === 'message' && message?.type === 'step') steps.push(message)
+  if (event === 'message') steps.push(...[message].flat().filter((one) => one?.type === 'step'))
   return emit.call(this, event, message, ...rest)
 }
 

@@ -1,4 +1,5 @@
 import { quantile, spread } from '../../dist/evaluate/statistics.js'
+import { calmly } from '../calm.mjs'
 
 const prompt = (tokens, salt) => Array.from({ length: tokens }, (_, i) => 300 + ((salt * 104_729 + i * 7919) % 200))
 
@@ -9,11 +10,17 @@ const prompt = (tokens, salt) => Array.from({ length: tokens }, (_, i) => 300 + 
 export async function http({ daemon, rounds, tokens, log }) {
   const costs = []
   const first = []
+  let salt = 1
   for (let round = -1; round < rounds; round++) {
-    await daemon.steps()
-    const { sentMs, arrivals } = await daemon.complete(prompt(64, round + 2), tokens * 4)
-    const steps = await daemon.steps()
+    const { sentMs, arrivals, steps } = await calmly(daemon.pids(), async () => {
+      await daemon.steps()
+      // Another prompt every time: what was read before would be reused.
+      const answer = await daemon.complete(prompt(64, salt++), tokens * 4)
+      return { ...answer, steps: await daemon.steps() }
+    })
     if (round < 0) continue
+    if (steps.length === 0)
+      throw new Error('the engine announced no steps: step-tap.mjs no longer understands its messages')
     const engineMs = (phase) => steps.filter((step) => step.phase === phase).map((step) => step.seconds * 1000)
     const prefillMs = engineMs('prefill').reduce((a, b) => a + b, 0)
     const decode = steps.filter(({ phase }) => phase === 'decode')
@@ -42,15 +49,18 @@ export async function streams({ daemon, rounds, tokens, log }) {
   const count = tokens * 2
   const rates = { one: [], four: [] }
   const widths = []
+  let salt = 1000
   for (let round = -1; round < rounds; round++) {
     for (const [name, width] of [
       ['one', 1],
       ['four', 4],
     ]) {
-      await daemon.steps()
-      const salts = Array.from({ length: width }, (_, i) => 100 + 10 * round + i + width)
-      const answers = await Promise.all(salts.map((salt) => daemon.complete(prompt(4, salt), count)))
-      const steps = await daemon.steps()
+      const { answers, steps } = await calmly(daemon.pids(), async () => {
+        await daemon.steps()
+        const prompts = Array.from({ length: width }, () => prompt(4, salt++))
+        const answers = await Promise.all(prompts.map((ids) => daemon.complete(ids, count)))
+        return { answers, steps: await daemon.steps() }
+      })
       const fromMs = Math.max(...answers.map(({ arrivals }) => arrivals[0]))
       const toMs = Math.min(...answers.map(({ arrivals }) => arrivals[arrivals.length - 1]))
       const decided = answers.flatMap(({ arrivals }) => arrivals.filter((at) => at > fromMs && at <= toMs)).length

@@ -3,13 +3,13 @@ import { calmly } from '../calm.mjs'
 
 /** Every level in turns, the line through their times, and what a change of level costs. */
 export async function levels({ deapd, manifest, tokens }) {
-  const { decode } = await calmly(deapd.pid, () => deapd.bench({ contextTokens: 128, tokens: tokens * 2 }))
+  const { decode } = await calmly([deapd.pid], () => deapd.bench({ contextTokens: 128, tokens: tokens * 2 }))
   const points = decode.map(({ share, ms }) => [share, median(ms)])
   const { intercept, slope, r } = fitLine(points)
   const full = manifest.levels.length - 1
   // In turns every token follows a change of level; alone, none does.
-  const alone = await calmly(deapd.pid, () => deapd.bench({ contextTokens: 128, tokens: tokens * 2, levels: [full] }))
-  const turns = await calmly(deapd.pid, () =>
+  const alone = await calmly([deapd.pid], () => deapd.bench({ contextTokens: 128, tokens: tokens * 2, levels: [full] }))
+  const turns = await calmly([deapd.pid], () =>
     deapd.bench({ contextTokens: 128, tokens: tokens * 2, levels: [full, 0] }),
   )
   return {
