@@ -22,6 +22,7 @@ export async function startDeapd(modelDir, threads) {
       contextTokens: 0,
       tokens: 0,
       levels: null,
+      verify: [],
       ...options,
     })
   return {

@@ -89,6 +89,18 @@ export const rows = [
   },
   { id: 'http_first', section: 'http', what: 'first byte over prefill, median, ms', most: 10, digits: 1 },
   { id: 'streams_4', section: 'streams', what: '4 concurrent streams, tokens/s over one', least: 1.9, digits: 2 },
+  {
+    id: 'sampling_us',
+    section: 'sampling',
+    what: 'choosing a token of 32,000, the slowest of four ways, µs',
+    digits: 0,
+  },
+  ...[2, 3, 4, 5, 8].map((size) => ({
+    id: `verify_${size}`,
+    section: 'drafts',
+    what: `a run of ${size} tokens over a run of one (draft verification)`,
+    digits: 2,
+  })),
 ]
 
 /** `ok`, `MISS`, or an empty string for information. */

@@ -6,6 +6,7 @@
  *
  * --quick measures 4 layers instead of 32, into results-quick.json: a look at the direction, no claim.
  */
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
@@ -21,9 +22,10 @@ import { startDeapd } from './deapd.mjs'
 import { installLlama } from './install.mjs'
 import { writeNoiseModel } from './llama-file.mjs'
 import { startLlama } from './llama-side.mjs'
-import { report } from './report.mjs'
+import { report, writeReport } from './report.mjs'
 import { rows, verdict } from './rows.mjs'
 import { context } from './sections/context.mjs'
+import { drafts, sampling } from './sections/extras.mjs'
 import { http, streams } from './sections/http.mjs'
 import { levels } from './sections/levels.mjs'
 import { memory } from './sections/memory.mjs'
@@ -40,6 +42,8 @@ const sections = {
   context: { run: context, needs: ['deapd'] },
   memory: { run: memory, needs: [] },
   start: { run: start, needs: [] },
+  drafts: { run: drafts, needs: ['deapd'] },
+  sampling: { run: sampling, needs: [] },
   http: { run: http, needs: ['daemon'] },
   streams: { run: streams, needs: ['daemon'] },
   quality: { run: quality, needs: [] },
@@ -61,6 +65,7 @@ if (unknown !== undefined) {
   process.exit(2)
 }
 
+const here = fileURLToPath(new URL('.', import.meta.url))
 const log = (line) => process.stderr.write(`${line}\n`)
 const threads = Number(flags.threads)
 const name = 'llama-2-7b'
@@ -122,6 +127,7 @@ try {
   for (const process of Object.values(running)) await process.close()
 }
 process.stdout.write(report(results))
+if (!flags.quick && flags.out === undefined) writeReport(results)
 
 function machine() {
   return {
@@ -130,9 +136,16 @@ function machine() {
     threads,
     memory_gb: Math.round(totalmem() / 1e9),
     deapd: version,
+    commit: commit(),
     node_llama_cpp: llamaVersion,
     shape: `${name}, ${shape.layers} layers`,
   }
+}
+
+/** Which sources were measured; a copy without git says so. */
+function commit() {
+  const { status, stdout } = spawnSync('git', ['describe', '--always', '--dirty'], { cwd: here, encoding: 'utf8' })
+  return status === 0 ? stdout.trim() : 'unknown'
 }
 
 /** Every row that has been measured, with its bar and verdict; spreads are judged by their median. */

@@ -65,6 +65,7 @@ async function measure(options: Options) {
     contextTokens: options.context,
     tokens: options.tokens,
     levels: null,
+    verify: [],
   }
   return await withEngine(options, async (engine) => {
     const { decode, prefill, memory } = await engine.bench(bench)

@@ -162,12 +162,15 @@ export interface BenchOptions {
   readonly tokens: number
   /** Null for all. */
   readonly levels: readonly number[] | null
+  /** Sizes of the runs timed as a draft is verified: that many tokens at once, logits for each. */
+  readonly verify: readonly number[]
 }
 
 /** Every single time, so that the asker chooses the statistics; milliseconds. */
 export interface BenchResult {
   readonly prefill: { readonly tokens: number; readonly ms: readonly number[] }
   readonly decode: readonly { readonly level: number; readonly share: number; readonly ms: readonly number[] }[]
+  readonly verify: readonly { readonly tokens: number; readonly ms: readonly number[] }[]
   readonly memory: ProcessMemory | null
 }
 
