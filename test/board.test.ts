@@ -1,7 +1,7 @@
 import t from 'tap'
 import { boards, findBoard } from '../src/board/boards/index.ts'
 import { detectBoard } from '../src/board/detect.ts'
-import { totalPower, withRuleFor } from '../src/board/reading.ts'
+import { totalPower, withRuleFor, withRuleNamed } from '../src/board/reading.ts'
 import { partShares, relativeVolts, runWork, stepWork, type Work, workSeconds, workWatts } from '../src/board/work.ts'
 
 const decode7b: Work = { phase: 'decode', bytes: 3.4e9, flops: 13.2e9 }
@@ -105,6 +105,13 @@ t.test('a board with an input sensor falls back to its rails only where there is
     totalWattsReason: 'no reading of VIN',
     totalRule: 'VIN',
   })
+})
+
+t.test('a bill goes by the rule of the reading', async (t) => {
+  const thor = findBoard('agx-thor')
+  t.equal(withRuleNamed(thor, 'VIN'), thor)
+  t.match(withRuleNamed(thor, 'sum3').total, { name: 'sum3', rails: ['VDD_GPU', 'VDD_CPU_SOC_MSS', 'VIN_SYS_5V0'] })
+  t.match(withRuleNamed(thor, 'external_meter').total, { name: 'external_meter', rails: ['VIN'] })
 })
 
 t.test('detection: part number, then firmware by the GPU clock, then the rails', async (t) => {

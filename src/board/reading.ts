@@ -82,6 +82,13 @@ export function withRuleFor(board: Board, seen: Iterable<string>): Board {
   return otherwise && main.rails.some((label) => labels.has(label)) ? { ...board, total: main } : board
 }
 
+/** The board as a reading saw it: its fallback rule, or the rule of an instrument that is not the board's own. */
+export function withRuleNamed(board: Board, name: string): Board {
+  const { total } = board
+  if (name === total.name) return board
+  return { ...board, total: name === total.otherwise?.name ? total.otherwise : { ...total, name } }
+}
+
 /** A power reading that knows nothing, and why. */
 export function unknownPower(
   board: Pick<Board, 'total'>,

@@ -1,5 +1,5 @@
 import type { EnergyWindows } from '../api/ports.ts'
-import type { Reading } from '../board/reading.ts'
+import { type Reading, withRuleNamed } from '../board/reading.ts'
 import type { Board } from '../board/types.ts'
 import { type ModelCost, partShares, runWork, workWatts } from '../board/work.ts'
 import { billOf } from '../energy/bill.ts'
@@ -51,6 +51,7 @@ export interface Accountant {
 
 export function createAccountant(options: AccountantOptions): Accountant {
   const { board, cost, twin, gramsPerKwh } = options
+  let ruled = board
   const method = twin ? 'simulated' : 'measured'
   let ledger = emptyLedger
   let meter = emptyMeter
@@ -67,6 +68,8 @@ export function createAccountant(options: AccountantOptions): Accountant {
   }
 
   const settle: Accountant['settle'] = (atMs, reading) => {
+    // A bill names the rule its joules were measured by.
+    if (reading !== undefined && reading.totalWatts !== null) ruled = withRuleNamed(board, reading.totalRule)
     if (twin && plant) {
       if (atMs <= settledMs) return
       const before = plant
@@ -114,7 +117,7 @@ export function createAccountant(options: AccountantOptions): Accountant {
       const { account } = closeRequest(expected(), requestId)
       ledger = closeRequest(ledger, requestId, outcome).ledger
       twin?.forget(requestId)
-      return billOf(board, account, { method, completionTokens, gramsPerKwh })
+      return billOf(ruled, account, { method, completionTokens, gramsPerKwh })
     },
   }
 }
