@@ -199,7 +199,7 @@ t.test('rounded weights stay near the float model, int8 nearer than int4', async
 t.test('sampling is what it says', async (t) => {
   const logits = Float32Array.of(1, 3, 2, -1)
   const pick = (over: object, n = 2000) => {
-    const sample = createSampler({ ...greedy, seed: 5, ...over })
+    const sample = createSampler({ ...greedy, seed: 5, ...over }).next
     const counts = [0, 0, 0, 0]
     for (let i = 0; i < n; i++) counts[sample(logits).tokenId]++
     return counts
@@ -214,9 +214,9 @@ t.test('sampling is what it says', async (t) => {
   t.same(pick({ temperature: 1, topP: 0.5 }), [0, 2000, 0, 0], 'the first candidate already holds half of the mass')
   t.same(pick({ temperature: 1, minP: 0.3 }).filter((n) => n > 0).length, 2)
   t.same(pick({ temperature: 1, seed: 9 }), pick({ temperature: 1, seed: 9 }), 'the seed decides')
-  const penalised = createSampler({ ...greedy, presencePenalty: 2 })
+  const penalised = createSampler({ ...greedy, presencePenalty: 2 }).next
   t.same([penalised(logits).tokenId, penalised(logits).tokenId], [1, 2], 'a token already used is pushed back')
-  const { logprob, top } = createSampler({ ...greedy, topLogprobs: 2 })(logits)
+  const { logprob, top } = createSampler({ ...greedy, topLogprobs: 2 }).next(logits)
   t.same(
     top?.map((x) => x.tokenId),
     [1, 2],

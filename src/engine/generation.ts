@@ -31,6 +31,8 @@ export interface Generation {
   readonly limit: number
   /** The smallest level whose cache rows it may go on from. */
   readonly lowestLevel: number
+  /** How far the greedy choice is ahead of the second. */
+  lead(logits: Float32Array): number
   /** Takes the next token from a row of logits that was computed at `level`. */
   decide(logits: Float32Array, level: number, degraded: boolean): Decision
   summary(
@@ -45,7 +47,7 @@ export function createGeneration({ model, tokenizer, encodeChat }: Loaded, reque
   const promptIds = encodePrompt(request, manifest.bos_token_id, tokenizer, encodeChat)
   check(request, promptIds, model)
   const limit = Math.min(sampling.maxTokens ?? Number.POSITIVE_INFINITY, model.contextTokens - promptIds.length)
-  const sample = createSampler(sampling, promptIds)
+  const sampler = createSampler(sampling, promptIds)
   const decoder = streamDecoder(tokenizer)
   const stops = stopFilter(sampling.stop)
   const chat = 'messages' in request.input
@@ -67,8 +69,9 @@ export function createGeneration({ model, tokenizer, encodeChat }: Loaded, reque
     answer,
     limit,
     lowestLevel: lowestLevel(request, manifest),
+    lead: sampler.lead,
     decide(logits, level, degraded) {
-      const { tokenId, logprob, top } = sample(logits)
+      const { tokenId, logprob, top } = sampler.next(logits)
       const isEnd = manifest.eos_token_ids.includes(tokenId)
       degradedAny ||= degraded
       if (!isEnd) {

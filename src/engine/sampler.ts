@@ -2,7 +2,7 @@ import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus'
 import { createPenalties } from './penalties.ts'
 import type { Sampling } from './protocol.ts'
-import { above, argmax, type Candidate, largest } from './select.ts'
+import { above, argmax, type Candidate, largest, lead } from './select.ts'
 
 export interface Choice {
   readonly tokenId: number
@@ -11,8 +11,12 @@ export interface Choice {
   readonly top: readonly { readonly tokenId: number; readonly logprob: number }[] | null
 }
 
-/** Picks the next token of one answer from the model's logits, which it leaves as they are. */
-export type Sampler = (logits: Float32Array) => Choice
+export interface Sampler {
+  /** Picks the next token of the answer from the model's logits, which it leaves as they are. */
+  next(logits: Float32Array): Choice
+  /** How far the greedy choice is ahead of the second; infinite where chance decides anyway. */
+  lead(logits: Float32Array): number
+}
 
 /**
  * A sampler with its own random stream: the same seed, prompt and logits give the same tokens, one draw for each, whoever
@@ -22,17 +26,18 @@ export function createSampler(options: Sampling, prompt: readonly number[] = [])
   const random = xoroshiro128plus(options.seed ?? Math.floor(Math.random() * 2 ** 32))
   const penalties = createPenalties(options, prompt)
   const uniform = (): number => uniformFloat64(random)
-  return (logits) => {
-    const adjusted = penalties.apply(logits)
-    const tokenId = options.temperature === 0 ? argmax(adjusted) : draw(adjusted, options, uniform)
-    penalties.add(tokenId)
-    if (options.topLogprobs === null) return { tokenId, logprob: null, top: null }
-    const total = logSum(logits)
-    const top = largest(logits, options.topLogprobs).map(({ tokenId, weight }) => ({
-      tokenId,
-      logprob: weight - total,
-    }))
-    return { tokenId, logprob: logits[tokenId] - total, top }
+  const isGreedy = options.temperature === 0
+  return {
+    next(logits) {
+      const adjusted = penalties.apply(logits)
+      const tokenId = isGreedy ? argmax(adjusted) : draw(adjusted, options, uniform)
+      penalties.add(tokenId)
+      if (options.topLogprobs === null) return { tokenId, logprob: null, top: null }
+      const total = logSum(logits)
+      const logprob = ({ tokenId, weight }: Candidate) => ({ tokenId, logprob: weight - total })
+      return { tokenId, logprob: logits[tokenId] - total, top: largest(logits, options.topLogprobs).map(logprob) }
+    },
+    lead: (logits) => (isGreedy ? lead(penalties.apply(logits)) : Number.POSITIVE_INFINITY),
   }
 }
 

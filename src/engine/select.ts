@@ -23,6 +23,19 @@ export function argmax(values: Float32Array): number {
   return best
 }
 
+/** How far the largest value is ahead of the second. */
+export function lead(values: Float32Array): number {
+  let first = Number.NEGATIVE_INFINITY
+  let second = Number.NEGATIVE_INFINITY
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]
+    if (value <= second) continue
+    second = Math.min(value, first)
+    first = Math.max(value, first)
+  }
+  return first - second
+}
+
 /** The `count` largest values, largest first. One pass: nearly every value loses against the smallest one kept. */
 export function largest(values: Float32Array, count: number): readonly Candidate[] {
   if (count <= 0) return []
