@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
@@ -16,9 +17,11 @@ import { assign, reusable, type Slot } from '../src/engine/scheduling/slots.ts'
 import { above, largest } from '../src/engine/select.ts'
 import { openTemplate } from '../src/engine/template.ts'
 import { openTokenizer } from '../src/engine/tokenizer.ts'
+import { importModel } from '../src/models/import.ts'
 import { openPackage } from '../src/models/package.ts'
 
 const bundled = fileURLToPath(new URL('../models/support-xs', import.meta.url))
+const checkpoint = fileURLToPath(new URL('../models/support/checkpoint', import.meta.url))
 const ort = loadOrt()
 
 const greedy: Sampling = {
@@ -40,12 +43,13 @@ const greedy: Sampling = {
 type Done = Extract<FromEngine, { type: 'done' }>
 
 /** A scheduler over the bundled model in this process, and everything it said. */
-function serving(t: Test, over: { maxSequences?: number; maxQueued?: number; drafts?: DraftMode } = {}) {
-  const { manifest } = openPackage(bundled)
-  const model = openModel(ort, bundled, manifest, 1)
+function serving(t: Test, over: { maxSequences?: number; maxQueued?: number; drafts?: DraftMode; dir?: string } = {}) {
+  const { dir = bundled } = over
+  const { manifest } = openPackage(dir)
+  const model = openModel(ort, dir, manifest, 1)
   t.teardown(() => model.close())
-  const tokenizer = openTokenizer(bundled)
-  const loaded: Loaded = { model, tokenizer, encodeChat: openTemplate(bundled, manifest, tokenizer) }
+  const tokenizer = openTokenizer(dir)
+  const loaded: Loaded = { model, tokenizer, encodeChat: openTemplate(dir, manifest, tokenizer) }
   const ids = new Map<string, number[]>()
   const texts = new Map<string, string>()
   const done = new Map<string, Done>()
@@ -407,19 +411,29 @@ const promptAt = (i: number): string =>
   ` ${i}`
 
 t.test('drafts: greedy answers to 1,000 prompts are those of plain decoding, token for token', async (t) => {
+  const float = join(t.testdir(), 'float')
+  await importModel({ source: checkpoint, out: float, quantisation: 'none', block: 32, levels: 2 })
   const sampling = { ...greedy, maxTokens: 12, logitBias: [[2, -100]] as const }
-  const asked = Array.from({ length: 1000 }, (_, i) => request(`d${i}`, { input: { prompt: promptAt(i) }, sampling }))
-  const plain = serving(t)
-  await plain.ask(...asked)
-  const drafted = serving(t, { maxSequences: 1, drafts: 'always' })
-  await drafted.ask(...asked)
-  // Rows of one run are added up in another order than a run of one token. Where an answer differs, the choice was a tie.
-  const different = asked.filter(({ id }) => !same(plain.ids.get(id), drafted.ids.get(id)))
-  t.ok(different.length <= 2, `${different.length} of ${asked.length} differ`)
-  for (const { id } of different) t.ok(tieIn(plain, id, drafted.ids.get(id) ?? []) < 0.5, `${id} differs at a tie`)
-  const decode = drafted.steps.filter(({ phase }) => phase === 'decode')
-  const emitted = decode.reduce((sum, { parts }) => sum + parts[0].emitted, 0)
-  t.ok(emitted / decode.length > 1.3, `${emitted / decode.length} tokens per run: weight bytes per token fall alike`)
+  for (const [dir, count, most] of [
+    [float, 1000, 0],
+    [bundled, 300, 2],
+  ] as const) {
+    const asked = Array.from({ length: count }, (_, i) =>
+      request(`d${i}`, { input: { prompt: promptAt(i) }, sampling }),
+    )
+    const plain = serving(t, { dir })
+    await plain.ask(...asked)
+    const drafted = serving(t, { dir, maxSequences: 1, drafts: 'always' })
+    await drafted.ask(...asked)
+    // Attention over several rows adds up in another order than over one: 1e-5 of a logit. In the int4 package that can
+    // turn the rounding of an int8 activation, which is no longer small: an answer may then part, at a choice that was close.
+    const different = asked.filter(({ id }) => !same(plain.ids.get(id), drafted.ids.get(id)))
+    t.ok(different.length <= most, `${different.length} of ${count} differ`)
+    for (const { id } of different) t.ok(tieIn(plain, id, drafted.ids.get(id) ?? []) < 0.5, `${id} differs at a tie`)
+    const decode = drafted.steps.filter(({ phase }) => phase === 'decode')
+    const emitted = decode.reduce((sum, { parts }) => sum + parts[0].emitted, 0)
+    t.ok(emitted / decode.length > 1.3, `${emitted / decode.length} tokens per run: weight bytes per token fall alike`)
+  }
 })
 
 t.test('drafts: a seed gives the same words with and without, at any temperature and with penalties', async (t) => {
