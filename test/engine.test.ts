@@ -1,22 +1,24 @@
-import { readFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { calibrateKv } from '../src/engine/calibrate.ts'
 import { type Engine, type EngineAnswer, startEngine } from '../src/engine/client.ts'
 import { spansOver } from '../src/engine/kv-cache.ts'
 import { chooseLevel } from '../src/engine/levels.ts'
 import { openModel } from '../src/engine/model.ts'
 import { libraryPath, loadOrt, type Ort } from '../src/engine/ort/api.ts'
 import { describePlacement, parseProfile } from '../src/engine/ort/placement.ts'
+import { cpuIdentity, prepacked } from '../src/engine/ort/prepacked.ts'
 import { openOn, type ProviderName } from '../src/engine/ort/providers.ts'
 import type { GenerateRequest } from '../src/engine/protocol.ts'
 import { createSampler, logSum } from '../src/engine/sampler.ts'
 import { stopFilter } from '../src/engine/stop.ts'
 import { openTokenizer, streamDecoder } from '../src/engine/tokenizer.ts'
 import { importModel } from '../src/models/import.ts'
-import { orderByNorm } from '../src/models/levels.ts'
 import type { Manifest } from '../src/models/manifest.ts'
+import { decodeModel, encodeModel, type Node, node } from '../src/models/onnx/proto.ts'
 import type { Quantisation } from '../src/models/onnx/weights.ts'
-import { openPackage } from '../src/models/package.ts'
+import { openPackage, verifyPackage } from '../src/models/package.ts'
 import { storiesDir, withoutShared } from './support/shared.ts'
 import { referenceLogits, type TinyConfig, tinyConfig, tinyWeights, writeCheckpoint } from './support/tiny-llama.ts'
 
@@ -51,12 +53,12 @@ async function tinyPackage(
   return join(root, 'tiny')
 }
 
-const open = (dir: string) => openModel(ort, dir, openPackage(dir).manifest, 1)
+interface Order {
+  readonly channels: number[]
+  readonly groups: number[]
+}
 
-const squareSums = (channels: number, others: number, at: (channel: number, other: number) => number): Float64Array =>
-  Float64Array.from({ length: channels }, (_, c) =>
-    Array.from({ length: others }, (_, i) => at(c, i) ** 2).reduce((a, b) => a + b, 0),
-  )
+const open = (dir: string) => openModel(ort, dir, openPackage(dir).manifest, 1)
 
 /** Largest difference between the engine's logits and the reference's, relative to the reference's spread. */
 function difference(logits: Float32Array, reference: readonly number[][]): number {
@@ -85,23 +87,19 @@ t.test(
   'float weights: the graph computes what the definition says, at every level and however the prompt is cut',
   async (t) => {
     for (const config of [tinyConfig, { ...tinyConfig, heads: 2, kvHeads: 2, tied: false }]) {
-      const model = open(await tinyPackage(t, 'none', 3, config))
+      const dir = await tinyPackage(t, 'none', 3, config)
+      const model = open(dir)
       const values = config === tinyConfig ? weights : tinyWeights(config, 1)
-      const { widths } = model.manifest.chunks
-      const orders = Array.from({ length: config.layers }, (_, layer) => {
-        const at = (part: string) => values.get(`model.layers.${layer}.mlp.${part}.weight`)?.data ?? new Float32Array()
-        const { hidden, ffn } = config
-        const rows = (part: string) => squareSums(ffn, hidden, (c, i) => at(part)[c * hidden + i])
-        const columns = (part: string) => squareSums(ffn, hidden, (c, i) => at(part)[i * ffn + c])
-        return [...orderByNorm(rows('gate_proj'), rows('up_proj'), columns('down_proj'))]
-      })
+      const { widths, groups = [] } = model.manifest.chunks
+      const order = JSON.parse(readFileSync(join(dir, 'order.json'), 'utf8')).layers as Order[]
+      const upTo = (part: keyof Order, counts: number[][], level: number) =>
+        order.map((layer, i) => layer[part].slice(0, counts[i][level]))
+      t.ok(groups[0][0] < config.kvHeads && widths[0][0] < config.ffn, 'the smallest level gates heads and channels')
       for (const level of widths[0].keys()) {
-        const expected = referenceLogits(
-          config,
-          values,
-          prompt,
-          orders.map((order, layer) => order.slice(0, widths[layer][level])),
+        const kept = [upTo('channels', widths, level), upTo('groups', groups, level)].map((all) =>
+          all.map((one) => prompt.map(() => one)),
         )
+        const expected = referenceLogits(config, values, prompt, kept[0], kept[1])
         const whole = model.newSequence()
         t.ok(difference(whole.run(prompt, level, 0), expected) < 1e-5, `level ${level} in one run`)
         const pieces = model.newSequence()
@@ -119,24 +117,129 @@ t.test(
   },
 )
 
+/** A copy of a package whose gates are taken out of the graph. */
+function ungated(dir: string): string {
+  const copy = join(dir, '..', 'ungated')
+  cpSync(dir, copy, { recursive: true })
+  const { graph } = decodeModel(readFileSync(join(dir, 'model.onnx')))
+  const gate = ({ opType, input }: Node) => opType === 'Slice' && input[2].startsWith('gate.')
+  const nodes = graph.node.map((n) => (gate(n) ? node('Identity', [n.input[0]], n.output) : n))
+  writeFileSync(join(copy, 'model.onnx'), encodeModel({ ...graph, node: nodes }))
+  return copy
+}
+
 t.test('the full level of a gated graph equals the ungated graph exactly, before and after switching', async (t) => {
   for (const form of ['none', 'int8', 'int4'] as const) {
-    const gated = open(await tinyPackage(t, form, 3))
-    const plain = open(await tinyPackage(t, form, 1))
-    const a = gated.newSequence()
-    const b = plain.newSequence()
-    const close = (x: Float32Array, y: Float32Array) =>
-      Math.max(...x.map((v, i) => Math.abs(v - y[i]))) / Math.max(...x.map(Math.abs))
+    const dir = await tinyPackage(t, form, 3)
+    const gated = open(dir)
+    const plain = openModel(ort, ungated(dir), openPackage(dir).manifest, 1)
+    const whole = open(await tinyPackage(t, form, 1))
+    const sequence = gated.newSequence()
+    const before = sequence.run(prompt, 2, 0).slice()
+    t.same(plain.newSequence().run(prompt, 0, 0), before, `${form}: bit-identical without gates`)
+    for (const level of [0, 1, 0]) sequence.run([5], level, 0)
+    sequence.truncate(0)
+    t.same(sequence.run(prompt, 2, 0), before, `${form}: bit-identical after other levels ran`)
     // One level sums the whole MLP in one matrix product, three levels in three: float32 addition order, nothing else.
-    t.ok(close(a.run(prompt, 2, 0), b.run(prompt, 0, 0)) < (form === 'none' ? 1e-5 : 0.02), form)
-    const first = gated.newSequence()
-    const before = first.run(prompt, 2, 0).slice()
-    for (const level of [0, 1, 0]) first.run([5], level, 0)
-    first.truncate(0)
-    t.same(first.run(prompt, 2, 0), before, `${form}: bit-identical after other levels ran`)
-    gated.close()
-    plain.close()
+    const one = whole.newSequence().run(prompt, 0, 0)
+    const apart = Math.max(...one.map((v, i) => Math.abs(v - before[i]))) / Math.max(...one.map(Math.abs))
+    t.ok(apart < (form === 'none' ? 1e-5 : 0.02), `${form}: ${apart} from the model in one piece`)
+    for (const model of [gated, plain, whole]) model.close()
   }
+})
+
+t.test('int8 keys and values stay near float32 ones, at every level and in a batch', async (t) => {
+  const dir = await tinyPackage(t, 'none', 3)
+  const calibration = calibrateKv(ort, dir, 1)
+  t.ok(calibration.kept && calibration.kl < 0.005, `${calibration.kl} nats`)
+  t.equal(verifyPackage(dir).manifest.kv_scales, 'kv-scales.bin')
+  const [rounded, exact] = [open(dir), openModel(ort, dir, openPackage(dir).manifest, 1, { kv: 'float32' })]
+  t.same([rounded.kvType, exact.kvType], ['int8', 'float32'])
+  t.equal(rounded.kvBytes * 4, exact.kvBytes)
+  for (const level of [0, 1, 2]) {
+    const [a, b] = [rounded, exact].map((model) => {
+      const sequences = [model.newSequence(), model.newSequence()]
+      for (const [i, sequence] of sequences.entries()) sequence.run(prompt.slice(i), level, 0)
+      const rows = model.decodeBatch(sequences, [7, 70], level).map((row) => [...row])
+      for (const sequence of sequences) sequence.close()
+      return rows
+    })
+    t.ok(difference(Float32Array.from(a.flat()), b) < 0.02, `level ${level}`)
+  }
+  for (const model of [rounded, exact]) model.close()
+})
+
+t.test(
+  'prepacked weights give the same answers, are found again, and are made anew when they do not fit',
+  async (t) => {
+    // Wide enough that some weights are large enough to be mapped and some are not.
+    const wide = { ...tinyConfig, hidden: 128, ffn: 16_384, layers: 1 }
+    const dir = await tinyPackage(t, 'int4', 2, wide)
+    const { manifest } = openPackage(dir)
+    const run = (prepack: 'always' | 'never') => {
+      const model = openModel(ort, dir, manifest, 1, { prepack })
+      const rows = [0, 1].map((level) => [...model.newSequence().run(prompt, level, 0)])
+      model.close()
+      return { rows, state: model.prepacked.split(':')[0] }
+    }
+    const plain = run('never')
+    t.same(run('always'), { rows: plain.rows, state: 'made' }, 'made')
+    t.same(run('always'), { rows: plain.rows, state: 'used' })
+    const [name] = readdirSync(join(dir, '.prepacked'))
+    const data = join(dir, '.prepacked', name, 'model.onnx.prepacked')
+    writeFileSync(data, readFileSync(data).fill(7, 0, 64))
+    t.same(run('always'), { rows: plain.rows, state: 'made' }, 'a damaged one is made again')
+    rmSync(data)
+    t.same(run('always'), { rows: plain.rows, state: 'made' }, 'so is one that lost a file')
+  },
+)
+
+t.test('a prepacked cache is keyed, atomic, and never in the way', async (t) => {
+  const dir = t.testdir({ package: {}, cache: {}, file: '' })
+  const key = { model: 'a', runtime: '1.30.0', cpu: 'x' }
+  const make = (graph: string, data: string) => {
+    writeFileSync(graph, 'graph')
+    writeFileSync(join(graph, '..', data), 'weights')
+  }
+  const options = { dir: join(dir, 'package'), fallback: join(dir, 'cache'), weightBytes: 8, key, make }
+  const state = (over: object) => prepacked({ ...options, ...over }).state
+  t.same([state({}), state({})], ['made', 'used'])
+  for (const part of ['model', 'runtime', 'cpu']) t.equal(state({ key: { ...key, [part]: 'other' } }), 'made', part)
+  t.equal(readdirSync(join(dir, 'package', '.prepacked')).length, 1, 'the caches of other keys are gone')
+  t.match(prepacked({ ...options, key: { ...key, cpu: 'y' }, weightBytes: 1e18 }), {
+    path: null,
+    state: 'unavailable',
+    detail: /MB free and needs/,
+  })
+  const full = () => {
+    throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
+  }
+  t.match(prepacked({ ...options, key: { ...key, cpu: 'z' }, make: full }), { path: null, detail: /ENOSPC/ })
+  t.same(readdirSync(join(dir, 'package', '.prepacked')), [], 'nothing half made stays')
+  const beside = prepacked({ ...options, dir: '/proc/self' })
+  t.ok(beside.state === 'made' && beside.path?.startsWith(join(dir, 'cache')), 'a package that cannot be written')
+  t.match(
+    prepacked({ ...options, dir: '/proc/self', key: { ...key, cpu: 'w' }, fallback: join(dir, 'file') }).path,
+    null,
+  )
+  t.not(cpuIdentity('flags : avx2'), cpuIdentity('flags : avx2 avx512f'))
+})
+
+t.test('a switch of level between any two tokens leaves the cache valid', async (t) => {
+  const dir = await tinyPackage(t, 'none', 3)
+  const model = open(dir)
+  const order = JSON.parse(readFileSync(join(dir, 'order.json'), 'utf8')).layers as Order[]
+  const { widths, groups = [] } = model.manifest.chunks
+  // Keys and values of a position depend on the level it ran at, so the reference runs each position at its own.
+  const levels = prompt.map((_, i) => [2, 0, 1, 2, 2, 0][i % 6])
+  const at = (part: keyof Order, counts: number[][]) =>
+    order.map((layer, i) => levels.map((level) => layer[part].slice(0, counts[i][level])))
+  const expected = referenceLogits(tinyConfig, weights, prompt, at('channels', widths), at('groups', groups))
+  const sequence = model.newSequence()
+  for (const [i, id] of prompt.entries()) {
+    t.ok(difference(sequence.run([id], levels[i], 0), [expected[i]]) < 1e-5, `token ${i} at level ${levels[i]}`)
+  }
+  model.close()
 })
 
 t.test('sequences decode together as they do alone, with idle and full neighbours between them', async (t) => {

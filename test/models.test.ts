@@ -4,11 +4,12 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { bundledModelDir, modelsDir } from '../src/models/bundled.ts'
 import { importModel } from '../src/models/import.ts'
-import { cutLevels, orderByNorm } from '../src/models/levels.ts'
-import { decodeModel, type Graph } from '../src/models/onnx/proto.ts'
+import { cutLevels, orderByNorm, orderGroups } from '../src/models/levels.ts'
+import { decodeModel } from '../src/models/onnx/proto.ts'
 import { listPackages, openPackage, verifyPackage } from '../src/models/package.ts'
 import { dequantise, quantise } from '../src/models/quantise.ts'
 import { halfToFloat } from '../src/models/source/half.ts'
+import { syntheticShape } from '../src/models/synthetic/shapes.ts'
 import { tinyConfig, tinyWeights, writeCheckpoint } from './support/tiny-llama.ts'
 
 fc.configureGlobal({ seed: 20261123 })
@@ -69,38 +70,51 @@ t.test(
   },
 )
 
-t.test('levels are whole chunks, nested, and end with everything', async (t) => {
-  t.same(cutLevels(384, 4), { chunkChannels: 32, widths: [96, 192, 288, 384] })
-  t.same(cutLevels(172, 4).widths.at(-1), 172)
-  t.same(cutLevels(11008, 4).chunkChannels, 128)
+t.test('levels are whole chunks and heads, nested, down to 42 % of the bytes, and end with everything', async (t) => {
+  const int4 = { quantisation: 'int4', block: 128 } as const
+  const llama = syntheticShape('llama-2-7b')
+  const cut = cutLevels(llama, int4, 8)
+  t.equal(cut.widths.length, 8)
+  t.equal(cut.chunkChannels, 128)
+  const read = (level: number) => {
+    const { hiddenSize: h, layers, vocabSize } = llama
+    const body = layers * h * (3 * cut.widths[level] + 2 * 128 * cut.counts[level] + 2 * h) * (0.5 + 4 / 128)
+    return body + vocabSize * h * (1 + 4 / 128)
+  }
+  t.ok(read(0) / read(7) <= 0.42 && read(0) / read(7) > 0.4, `${read(0) / read(7)}`)
+  const chunks = fc.integer({ min: 1, max: 20_000 })
+  const heads = fc.integer({ min: 1, max: 40 })
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 20_000 }), fc.integer({ min: 1, max: 8 }), (ffn, levels) => {
-      const { widths, chunkChannels } = cutLevels(ffn, levels)
-      return (
-        widths.every((w, i) => w > (widths[i - 1] ?? 0) && (w === ffn || w % chunkChannels === 0)) &&
-        widths.at(-1) === ffn
-      )
+    fc.property(chunks, heads, fc.integer({ min: 1, max: 8 }), (ffnSize, kvHeads, levels) => {
+      const { widths, counts, chunkChannels } = cutLevels({ ...llama, ffnSize, kvHeads, heads: kvHeads }, int4, levels)
+      const nested = widths.every((w, i) => i === 0 || (w >= widths[i - 1] && counts[i] >= counts[i - 1]))
+      const distinct = widths.every((w, i) => i === 0 || w > widths[i - 1] || counts[i] > counts[i - 1])
+      const whole = widths.every((w) => w === ffnSize || (w > 0 && w % chunkChannels === 0))
+      return nested && distinct && whole && widths.at(-1) === ffnSize && counts.at(-1) === kvHeads
     }),
   )
 })
 
 t.test('channels are ordered by their weight norm', async (t) => {
   t.same([...orderByNorm(Float64Array.of(1, 25, 4), Float64Array.of(0, 0, 81), Float64Array.of(2, 0, 0))], [2, 1, 0])
+  t.same([...orderGroups(Float64Array.of(1, 1, 2, 2), Float64Array.of(0, 0, 0, 1), 2)], [1, 0])
 })
 
-t.test('the graph has flat gates only: no If inside an If', async (t) => {
+t.test('the graph has no control flow at all, and gates neither keys nor values', async (t) => {
   const dir = await importTiny(t, 'int4')
-  const { graph } = decodeModel(readFileSync(join(dir, 'model.onnx')))
-  const gates = graph.node.filter((n) => n.opType === 'If')
-  t.equal(gates.length, tinyConfig.layers * 2, 'one per layer and level above the smallest')
-  for (const gate of gates) {
-    for (const { g } of gate.attribute) {
-      t.notOk(
-        (g as Graph).node.some((n) => n.opType === 'If'),
-        `${gate.name} holds no gate`,
-      )
-      t.equal((g as Graph).initializer?.length ?? 0, 0, `${gate.name} owns no weights: one copy serves all levels`)
-    }
+  for (const file of ['model.onnx', 'model.kv8.onnx']) {
+    const { graph } = decodeModel(readFileSync(join(dir, file)))
+    // Weights inside an If are neither saved prepacked nor mapped, and inside two they are not even prepacked (src/README.md).
+    t.notOk(
+      graph.node.some(({ attribute }) => attribute.some(({ g }) => g)),
+      'no node holds a graph, so no If in an If',
+    )
+    const gates = graph.node.filter(({ opType, input }) => opType === 'Slice' && /^gate\./.test(input[2]))
+    t.ok(gates.length >= tinyConfig.layers * 3, `${gates.length} gates`)
+    const products = graph.node.filter(({ opType }) => opType === 'MatMulNBits')
+    const ungated = (name: string) => products.find((n) => n.name === `${name}.out`)?.input[0]
+    for (let i = 0; i < tinyConfig.layers; i++) t.equal(ungated(`layer.${i}.qkv`), `layer.${i}.input_norm`)
+    t.equal(ungated('lm_head') ?? graph.node.at(-1)?.input[0], 'final_norm')
   }
 })
 

@@ -1,9 +1,12 @@
+import { availableParallelism } from 'node:os'
 import { Command, Option } from 'commander'
+import { calibrateKv } from '../engine/calibrate.ts'
+import { loadOrt } from '../engine/ort/api.ts'
 import { DeapdError } from '../errors.ts'
 import { modelsDir } from '../models/bundled.ts'
 import { importModel } from '../models/import.ts'
 import type { Quantisation, Rounding } from '../models/onnx/weights.ts'
-import { listPackages, type ModelPackage, verifyPackage } from '../models/package.ts'
+import { listPackages, type ModelPackage, openPackage, verifyPackage } from '../models/package.ts'
 import { print, printJson, table, wholeNumber } from './output.ts'
 import { progressReporter } from './progress.ts'
 
@@ -13,9 +16,13 @@ interface ImportOptions {
   readonly block?: number
   readonly rounding?: Rounding
   readonly levels: number
+  readonly kv: 'auto' | 'int8' | 'float32'
   readonly threads?: number
   readonly json?: boolean
 }
+
+/** Below this, weights and cache fit into the processor's own caches, and rounding the cache saves nothing. */
+const largeBytes = 64e6
 
 const phases = {
   measure: 'M weights measured, for the order of the channels',
@@ -48,10 +55,16 @@ const importCommand = (): Command =>
         'scale of a block: searched for the least squared error, or just covering its largest weight (default: searched, unless the model was trained for the other)',
       ).choices(['searched', 'nearest']),
     )
-    .option('--levels <n>', 'nested sub-networks', wholeNumber('--levels', 1), 4)
+    .option('--levels <n>', 'nested sub-networks', wholeNumber('--levels', 1), 6)
+    .addOption(
+      new Option('--kv <type>', 'keys and values; auto: int8 for large quantised models')
+        .choices(['auto', 'int8', 'float32'])
+        .default('auto'),
+    )
     .option('--threads <n>', 'worker threads (default: as many as the machine has)', wholeNumber('--threads', 1))
     .option('--json', 'print the manifest')
-    .action(async (source: string, { out, quantise, block, rounding, levels, threads, json }: ImportOptions) => {
+    .action(async (source: string, options: ImportOptions) => {
+      const { out, quantise, block, rounding, levels, kv, threads, json } = options
       if (block !== undefined && ![16, 32, 64, 128, 256].includes(block)) {
         throw new DeapdError('bad_usage', { detail: `--block must be 16, 32, 64, 128 or 256, not ${block}.` })
       }
@@ -67,12 +80,19 @@ const importCommand = (): Command =>
         onProgress: ({ phase, doneWeights, totalWeights }) =>
           show(doneWeights / 1e6, totalWeights / 1e6, phases[phase]),
       })
-      if (json) return printJson(manifest)
+      const large = quantise !== 'none' && manifest.files['model.onnx.data'].bytes >= largeBytes
+      const rounded =
+        kv === 'int8' || (kv === 'auto' && large) ? calibrateKv(loadOrt(), out, availableParallelism()) : null
+      if (json) return printJson(openPackage(out).manifest)
       const megabytes = (manifest.files['model.onnx.data'].bytes / 1e6).toFixed(2)
       print(
         `${out}: ${(manifest.shape.parameters / 1e6).toFixed(2)} M parameters, ${megabytes} MB of weights, ${quantise}`,
       )
       print(`levels by share of weight bytes: ${manifest.levels.map(({ share }) => share.toFixed(2)).join(', ')}`)
+      if (rounded)
+        print(
+          `keys and values: ${rounded.kept ? 'int8' : 'float32'} (int8 costs ${rounded.kl.toFixed(5)} nats of KL a token)`,
+        )
     })
 
 const listCommand = (): Command =>

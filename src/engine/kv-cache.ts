@@ -1,5 +1,5 @@
 import type { Manifest } from '../models/manifest.ts'
-import { names } from '../models/onnx/llama.ts'
+import { cacheParts, type KvType, names } from '../models/onnx/interface.ts'
 import type { Bound, Session } from './ort/session.ts'
 
 /** A layer's keys or values for neighbouring slots, bound as past and as present: the graph appends in place. */
@@ -18,38 +18,54 @@ export interface KvCache {
   /** Neighbouring slots that one run can take. */
   readonly widest: number
   readonly bytesPerSlot: number
+  /** Inputs that never change: the scales of int8 keys and values. */
+  readonly scales: readonly { readonly name: string; readonly tensor: Bound }[]
   /** Views of the slots [from, from + count), made once. */
   view(from: number, count: number): readonly CacheView[]
   /** Writes made-up values to the positions [from, to) of a slot; on a device, what is there stays. */
   fill(slot: number, from: number, to: number): void
   /** Copies the first `tokens` positions of one slot over those of another; null where the memory is out of our reach. */
   readonly copy: ((from: number, to: number, tokens: number) => void) | null
+  /** Largest magnitude of each channel over the first `length` positions of a slot, [layers, 2, KV heads · head]. */
+  magnitudes(slot: number, length: number): Float32Array
   close(): void
 }
 
-export function createKvCache(session: Session, { shape }: Manifest, slots: number, contextTokens: number): KvCache {
+export interface KvForm {
+  readonly type: KvType
+  /** What one step stands for, [layers, 2, KV heads · head]; only with int8. */
+  readonly scales: Float32Array | null
+}
+
+const arrays = { float32: Float32Array, int8: Int8Array } as const
+
+export function createKvCache(
+  session: Session,
+  { shape }: Manifest,
+  slots: number,
+  contextTokens: number,
+  { type, scales }: KvForm,
+): KvCache {
   const { deviceTensor } = session
   const perSlot = [shape.kv_heads, contextTokens, shape.cache_head_size]
   const slotSize = perSlot.reduce((a, b) => a * b, 1)
+  const channels = shape.kv_heads * shape.cache_head_size
   const parts = Array.from({ length: shape.layers }, (_, layer) =>
-    (['key', 'value'] as const).map((part) => ({
+    cacheParts.map((part) => ({
       past: names.past(layer, part),
       present: names.present(layer, part),
+      scale: names.scale(layer, part),
     })),
   ).flat()
-  const buffers = deviceTensor ? [] : parts.map(() => new Float32Array(slots * slotSize))
+  const buffers = deviceTensor ? [] : parts.map(() => new arrays[type](slots * slotSize))
   const views = new Map<string, readonly CacheView[]>()
   // Device memory is a handle, not an address: a tensor cannot begin in the middle of it, so there each slot has its own.
   const tensor = (part: number, from: number, count: number): Bound =>
     deviceTensor
-      ? deviceTensor('float32', [count, ...perSlot])
-      : session.tensor(
-          'float32',
-          [count, ...perSlot],
-          buffers[part].subarray(from * slotSize, (from + count) * slotSize),
-        )
+      ? deviceTensor(type, [count, ...perSlot])
+      : session.tensor(type, [count, ...perSlot], buffers[part].subarray(from * slotSize, (from + count) * slotSize))
   const create = (from: number, count: number): readonly CacheView[] =>
-    parts.map((part, index) => ({ ...part, tensor: tensor(index, from, count) }))
+    parts.map(({ past, present }, index) => ({ past, present, tensor: tensor(index, from, count) }))
   const copy = (from: number, to: number, tokens: number): void => {
     const headSize = contextTokens * shape.cache_head_size
     for (const buffer of buffers) {
@@ -59,10 +75,17 @@ export function createKvCache(session: Session, { shape }: Manifest, slots: numb
       }
     }
   }
+  const scaleTensors = scales
+    ? parts.map(({ scale }, i) => ({
+        name: scale,
+        tensor: session.tensor('float32', [channels], scales.slice(i * channels, (i + 1) * channels)),
+      }))
+    : []
   return {
     slots,
     widest: deviceTensor ? 1 : slots,
-    bytesPerSlot: parts.length * slotSize * Float32Array.BYTES_PER_ELEMENT,
+    bytesPerSlot: parts.length * slotSize * arrays[type].BYTES_PER_ELEMENT,
+    scales: scaleTensors,
     view(from, count) {
       const key = `${from}+${count}`
       const found = views.get(key) ?? create(from, count)
@@ -70,7 +93,8 @@ export function createKvCache(session: Session, { shape }: Manifest, slots: numb
       return found
     },
     fill(slot, from, to) {
-      const noise = Float32Array.from({ length: shape.cache_head_size }, (_, i) => Math.sin(7919 * i) / 2)
+      const loudest = type === 'int8' ? 100 : 0.5
+      const noise = Array.from({ length: shape.cache_head_size }, (_, i) => Math.sin(7919 * i) * loudest)
       for (const data of buffers) {
         for (let head = 0; head < shape.kv_heads; head++) {
           const start = (slot * shape.kv_heads + head) * contextTokens
@@ -79,8 +103,23 @@ export function createKvCache(session: Session, { shape }: Manifest, slots: numb
       }
     },
     copy: deviceTensor ? null : copy,
+    magnitudes(slot, length) {
+      const size = shape.cache_head_size
+      const largest = new Float32Array(parts.length * channels)
+      for (const [part, data] of buffers.entries()) {
+        for (let head = 0; head < shape.kv_heads; head++) {
+          const start = (slot * shape.kv_heads + head) * contextTokens * size
+          const into = part * channels + head * size
+          for (let i = 0; i < length * size; i++) {
+            const at = into + (i % size)
+            largest[at] = Math.max(largest[at], Math.abs(data[start + i]))
+          }
+        }
+      }
+      return largest
+    },
     close() {
-      for (const { tensor } of [...views.values()].flat()) session.releaseTensor(tensor)
+      for (const { tensor } of [...[...views.values()].flat(), ...scaleTensors]) session.releaseTensor(tensor)
       views.clear()
     },
   }

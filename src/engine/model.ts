@@ -1,12 +1,12 @@
-import { join } from 'node:path'
 import { DeapdError } from '../errors.ts'
 import type { Manifest } from '../models/manifest.ts'
-import { names } from '../models/onnx/llama.ts'
+import { type KvType, names } from '../models/onnx/interface.ts'
 import { createKvCache, spansOver } from './kv-cache.ts'
+import { type GraphOptions, openGraph } from './open-graph.ts'
 import type { Ort } from './ort/api.ts'
 import { describePlacement } from './ort/placement.ts'
-import { openOn, type ProviderName, type ProviderSetting } from './ort/providers.ts'
-import { type Binding, openSession, type Session, type Tensor } from './ort/session.ts'
+import type { ProviderName } from './ort/providers.ts'
+import type { Binding, Session, Tensor } from './ort/session.ts'
 
 /** One sequence's place in the cache, and how many positions of it are valid. */
 export interface Sequence {
@@ -24,6 +24,8 @@ export interface Sequence {
   fill(count: number): void
   /** Takes over the first `tokens` positions of another sequence and forgets its own. */
   copyFrom(source: Sequence, tokens: number): void
+  /** Largest magnitude of each key and value channel so far, [layers, 2, KV heads · head size]. */
+  magnitudes(): Float32Array
   /** Gives the slot back. */
   close(): void
 }
@@ -33,6 +35,10 @@ export interface Model {
   readonly levels: number
   /** Who runs the graph, and how much of it. */
   readonly provider: string
+  /** Where prepacked weights came from, or why there are none. */
+  readonly prepacked: string
+  /** How keys and values are kept. */
+  readonly kvType: KvType
   /** Positions one sequence can hold. */
   readonly contextTokens: number
   /** Sequences that can be open at the same time. */
@@ -54,9 +60,8 @@ export interface Model {
 /** Four answers at once, and one cache for scoring and benchmarks beside them. */
 export const defaultSlots = 5
 
-export interface ModelOptions {
+export interface ModelOptions extends GraphOptions {
   readonly slots?: number
-  readonly provider?: ProviderSetting
 }
 
 /**
@@ -68,19 +73,15 @@ export function openModel(
   dir: string,
   manifest: Manifest,
   threads: number,
-  { slots = defaultSlots, provider: wanted = 'cpu' }: ModelOptions = {},
+  { slots = defaultSlots, ...options }: ModelOptions = {},
 ): Model {
-  const {
-    provider,
-    opened: session,
-    refused,
-  } = openOn(ort, wanted, manifest.dtype, (name) => openSession(ort, join(dir, 'model.onnx'), threads, name))
+  const { provider, session, refused, kv, prepacked } = openGraph(ort, dir, manifest, threads, options)
   const { shape, levels } = manifest
   const contextTokens = shape.context_tokens
-  const cache = createKvCache(session, manifest, slots, contextTokens)
+  const cache = createKvCache(session, manifest, slots, contextTokens, kv)
   const from = session.tensor('int64', [1], new BigInt64Array(1))
   const totalLength = session.tensor('int32', [1], new Int32Array(1))
-  const gates = levels.slice(1).map(() => session.tensor('bool', [], new Uint8Array(1)))
+  const gates = levels.slice(1).map(() => session.tensor('int64', [1], new BigInt64Array(1)))
   /** Valid positions per slot; what a closed sequence leaves behind is not cleared. */
   const lengths = new Int32Array(slots)
   const taken = new Set<number>()
@@ -101,6 +102,7 @@ export function openModel(
     binding.input(names.totalLength, totalLength)
     binding.input(names.logitsFrom, from)
     for (const [i, gate] of gates.entries()) binding.input(names.gate(i + 1), gate)
+    for (const { name, tensor } of cache.scales) binding.input(name, tensor)
     for (const { past, present, tensor } of cache.view(firstSlot, count)) {
       binding.input(past, tensor)
       binding.output(present, tensor)
@@ -125,7 +127,7 @@ export function openModel(
     for (const i of step.pastLengths.keys()) step.pastLengths[i] = lengths[firstSlot + i] + tokens - 1
     totalLength.data[0] = Math.max(...step.pastLengths) + 1
     from.data[0] = BigInt(logitsFrom)
-    for (const [i, gate] of gates.entries()) gate.data[0] = level >= i + 1 ? 1 : 0
+    for (const [i, gate] of gates.entries()) gate.data[0] = level >= i + 1 ? 1n : 0n
     step.binding.run()
   }
 
@@ -160,6 +162,7 @@ export function openModel(
         cache.copy(source.slot, slot, tokens)
         lengths[slot] = tokens
       },
+      magnitudes: () => cache.magnitudes(slot, lengths[slot]),
       close: () => {
         taken.delete(slot)
       },
@@ -171,6 +174,8 @@ export function openModel(
     levels: levels.length,
     provider:
       proveProvider(provider, session, newSequence, levels.length - 1) + (refused ? `; not cuda: ${refused}` : ''),
+    prepacked,
+    kvType: kv.type,
     contextTokens,
     slots,
     copiesCache: cache.copy !== null,

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
-import type { Cut } from './levels.ts'
+import type { Drawing } from './draw.ts'
+import { chunkChannelsFor } from './levels.ts'
 import type { Manifest } from './manifest.ts'
 import { cacheHeadSize } from './onnx/padding.ts'
-import type { Form, Rounding, WeightPlan } from './onnx/weights.ts'
+import type { Rounding, WeightPlan } from './onnx/weights.ts'
 import { hashFile } from './package.ts'
 import type { LlamaShape } from './source/config.ts'
 
@@ -18,25 +19,23 @@ export interface Extras {
   readonly rounding?: Rounding
 }
 
-/** The manifest of a package whose other files are already in `folder`; `weights` knows what was written. */
+/** The manifest of a package whose other files, named by `files`, are already in `folder`. */
 export function describePackage(
   folder: string,
+  files: readonly string[],
   extras: Extras,
   shape: LlamaShape,
-  { chunkChannels, widths }: Cut,
-  form: Form,
-  weights: Pick<WeightPlan, 'bytes'>,
+  { form, levels, weights }: Drawing,
 ): Manifest {
   // Embeddings are looked up, not read through; everything else is read once per decoded token.
-  const gatedBytes = widths.map((_, level) => layerBytes(weights, shape.layers, `mlp.${level}.`))
-  const ungated =
-    weights.bytes('lm_head') +
-    weights.bytes('layer.') +
-    weights.bytes('final_norm') -
-    gatedBytes.reduce((a, b) => a + b, 0)
-  const levelBytes = widths.map((_, level) => ungated + gatedBytes.slice(0, level + 1).reduce((a, b) => a + b, 0))
-  const full = levelBytes[levelBytes.length - 1]
-  const files = ['model.onnx', 'model.onnx.data', 'tokenizer.json', 'chat_template.jinja']
+  const gatedBytes = levels[0].widths.map((_, level) =>
+    level === 0
+      ? 0
+      : layerBytes(weights, shape.layers, `mlp.${level}.`) + layerBytes(weights, shape.layers, `attention.${level}.`),
+  )
+  const full = weights.bytes('lm_head') + weights.bytes('layer.') + weights.bytes('final_norm')
+  const ungated = full - gatedBytes.reduce((a, b) => a + b, 0)
+  const levelBytes = gatedBytes.map((_, level) => ungated + gatedBytes.slice(0, level + 1).reduce((a, b) => a + b, 0))
   const { hiddenSize, ffnSize, vocabSize, heads, kvHeads, headSize } = shape
   const perLayer = hiddenSize * (2 * heads * headSize + 2 * kvHeads * headSize + 3 * ffnSize + 2)
   return {
@@ -69,9 +68,10 @@ export function describePackage(
     eos_token_ids: [...shape.eosTokenIds],
     levels: levelBytes.map((bytes) => ({ share: bytes / full, weight_bytes: bytes, loss: bytes === full ? 0 : null })),
     chunks: {
-      channels: chunkChannels,
+      channels: chunkChannelsFor(ffnSize),
       order: 'weight-norm',
-      widths: Array.from({ length: shape.layers }, () => [...widths]),
+      widths: levels.map(({ widths }) => [...widths]),
+      groups: levels.map(({ counts }) => [...counts]),
     },
     energy_priors: null,
     certificate: null,

@@ -3,11 +3,10 @@ import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { DeapdError } from '../errors.ts'
 import { describePackage } from './describe.ts'
-import { cutLevels, orderByNorm } from './levels.ts'
+import { drawPackage } from './draw.ts'
+import { cutLevels, type LayerLevels, layerLevels, orderByNorm, orderGroups } from './levels.ts'
 import { type Manifest, manifestFile } from './manifest.ts'
-import { emitLlama, type LayerWeights } from './onnx/llama.ts'
-import { encodeModel } from './onnx/proto.ts'
-import { type Form, planWeights, type Quantisation, type Rounding } from './onnx/weights.ts'
+import type { Form, Quantisation, Rounding } from './onnx/weights.ts'
 import { importKey } from './pipeline/identity.ts'
 import { openPool, type Pool } from './pipeline/pool.ts'
 import { type OnProgress, tally } from './pipeline/progress.ts'
@@ -80,35 +79,32 @@ async function build(
   pool: Pool,
   options: ImportOptions,
 ): Promise<Manifest> {
-  const { shape, embedding, finalNorm, head } = checkpoint
-  const cut = cutLevels(shape.ffnSize, options.levels)
+  const { shape } = checkpoint
   const form = formOf(checkpoint, options)
-  const weights = planWeights(dataFile)
-  const plan = { shape, form, widths: cut.widths, contextTokens: shape.contextTokens }
-  const layers = await orderChannels(checkpoint, pool, options)
-  const graph = encodeModel(emitLlama(plan, weights, embedding, layers, finalNorm, head))
-  const key = importKey(checkpoint.tensors, weights.parts, graph)
-  await writeWeights(weights, workspace, key, pool, options.onProgress)
+  const drawing = drawPackage(shape, form, await orderLayers(checkpoint, form, pool, options), checkpoint)
+  const key = importKey(checkpoint.tensors, drawing.weights.parts, drawing.files)
+  await writeWeights(drawing.weights, workspace, key, pool, options.onProgress)
   const { folder } = workspace
   const files = {
-    'model.onnx': graph,
+    ...drawing.files,
     'tokenizer.json': checkpoint.tokenizer,
     'chat_template.jinja': checkpoint.template,
   }
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content, { flush: true })
-  const manifest = describePackage(folder, checkpoint.extras, shape, cut, form, weights)
+  const manifest = describePackage(folder, [dataFile, ...Object.keys(files)], checkpoint.extras, shape, drawing)
   writeFileSync(join(folder, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`, { flush: true })
   return manifest
 }
 
-/** Measures every layer's channels, for the order in which levels take them. */
-async function orderChannels(
-  { layers }: Checkpoint,
+/** Measures every layer's channels and heads, for the order in which levels take them. */
+async function orderLayers(
+  { shape, layers }: Checkpoint,
+  form: Form,
   pool: Pool,
-  { onProgress }: ImportOptions,
-): Promise<LayerWeights[]> {
-  const jobs = layers.flatMap(({ gate, up, down }) =>
-    [gate, up, down].map((matrix) => ({ kind: 'squares' as const, matrix })),
+  { levels, onProgress }: ImportOptions,
+): Promise<LayerLevels[]> {
+  const jobs = layers.flatMap(({ gate, up, down, q, o }) =>
+    [gate, up, down, q, o].map((matrix) => ({ kind: 'squares' as const, matrix })),
   )
   const count = tally(
     'measure',
@@ -116,8 +112,10 @@ async function orderChannels(
     onProgress,
   )
   const sums = await pool.run<'squares'>(jobs, count)
-  return layers.map((layer, i) => {
-    const [gate, up, down] = sums.slice(3 * i, 3 * i + 3)
-    return { ...layer, order: orderByNorm(gate.rows, up.rows, down.columns) }
+  const cut = cutLevels(shape, form, levels)
+  return layers.map((_, i) => {
+    const [gate, up, down, q, o] = sums.slice(5 * i, 5 * i + 5)
+    const channels = orderByNorm(gate.rows, up.rows, down.columns)
+    return layerLevels(cut, channels, orderGroups(q.rows, o.columns, shape.kvHeads))
   })
 }

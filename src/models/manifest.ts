@@ -50,9 +50,20 @@ export const Manifest = Type.Object({
     channels: Type.Integer({ minimum: 1, description: 'MLP channels in one chunk; the last may be partial.' }),
     order: Type.Union([Type.Literal('weight-norm'), Type.Literal('loss-per-joule')]),
     widths: Type.Array(Type.Array(Type.Integer({ minimum: 1 })), {
-      description: 'MLP channels per layer and level: widths[layer][level].',
+      description: 'MLP channels per layer and level, the first so many in order.json: widths[layer][level].',
     }),
+    groups: Type.Optional(
+      Type.Array(Type.Array(Type.Integer({ minimum: 0 })), {
+        description: 'Key-value heads whose queries are read, per layer and level: groups[layer][level]. Absent: all.',
+      }),
+    ),
   }),
+  kv_scales: Type.Optional(
+    Type.String({
+      description:
+        'File of float32 [layers, 2, KV heads · cache head size]: what one step of an int8 key or value stands for. Absent: keys and values stay float32.',
+    }),
+  ),
   energy_priors: Type.Union([Type.Null(), Type.Record(Type.String(), Type.Number())]),
   certificate: Type.Union([
     Type.Null(),

@@ -124,12 +124,16 @@ export function writeCheckpoint(
   return folder
 }
 
-/** Logits of every position, float64, computed straight from the definition. `channels[layer]` limits the MLP channels. */
+/**
+ * Logits of every position, float64, computed straight from the definition. `channels[layer][position]` limits the MLP
+ * channels and `groups[layer][position]` the key-value heads that are read.
+ */
 export function referenceLogits(
   c: TinyConfig,
   weights: Weights,
   ids: readonly number[],
-  channels?: readonly (readonly number[])[],
+  channels?: readonly (readonly (readonly number[])[])[],
+  groups?: readonly (readonly (readonly number[])[])[],
 ): number[][] {
   const get = (name: string): Float32Array => weights.get(name)?.data ?? new Float32Array()
   const times = (matrix: Float32Array, x: readonly number[]): number[] => {
@@ -162,10 +166,11 @@ export function referenceLogits(
     const qs = hs.map((h, p) => rotate(times(at('self_attn.q_proj'), h), p))
     const ks = hs.map((h, p) => rotate(times(at('self_attn.k_proj'), h), p))
     const vs = hs.map((h) => times(at('self_attn.v_proj'), h))
-    const keep = channels?.[layer] ?? Array.from({ length: c.ffn }, (_, i) => i)
+    const all = Array.from({ length: c.ffn }, (_, i) => i)
     xs = xs.map((x, p) => {
       const read = Array.from({ length: c.heads }, (_, h) => {
         const g = Math.floor((h * c.kvHeads) / c.heads)
+        if (groups && !groups[layer][p].includes(g)) return Array.from({ length: size }, () => 0)
         const scores = ks
           .slice(0, p + 1)
           .map(
@@ -184,7 +189,11 @@ export function referenceLogits(
       const down = at('mlp.down_proj')
       return mid.map(
         (v, i) =>
-          v + keep.reduce((s, ch) => s + down[i * c.ffn + ch] * up[ch] * (gate[ch] / (1 + Math.exp(-gate[ch]))), 0),
+          v +
+          (channels?.[layer][p] ?? all).reduce(
+            (s, ch) => s + down[i * c.ffn + ch] * up[ch] * (gate[ch] / (1 + Math.exp(-gate[ch]))),
+            0,
+          ),
       )
     })
   }

@@ -19,6 +19,7 @@ const slots = {
   CreateEnv: [3, pointer, ['int', 'str', '_Out_ void **']],
   CreateSession: [7, pointer, [pointer, 'str', pointer, '_Out_ void **']],
   CreateSessionOptions: [10, pointer, ['_Out_ void **']],
+  SetOptimizedModelFilePath: [11, pointer, [pointer, 'str']],
   EnableProfiling: [14, pointer, [pointer, 'str']],
   SetSessionLogSeverityLevel: [22, pointer, [pointer, 'int']],
   SetSessionGraphOptimizationLevel: [23, pointer, [pointer, 'int']],

@@ -4,10 +4,10 @@ import { type Placement, profileFolder } from './placement.ts'
 import { type ProviderName, providers } from './providers.ts'
 
 /** ONNX element types we bind (onnxruntime_c_api.h, ONNXTensorElementDataType). */
-const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10 } as const
+const elementTypes = { float32: 1, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10 } as const
 export type ElementType = keyof typeof elementTypes
 
-type Data = Float32Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array
+type Data = Float32Array | Int8Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array
 
 /** Anything that can be tied to an input or an output, in host or in device memory. */
 export interface Bound {
@@ -43,21 +43,57 @@ export interface Session {
 }
 
 const ortLoggingWarning = 3
-const optimiseAll = 99
+const optimise = { nothing: 0, everything: 99 } as const
 const arenaAllocator = 1
 const deviceAllocatorType = 0
 const defaultMemory = 0
 
+/**
+ * Threads spin for this long between two pieces of a run, because waking them costs more than most pieces; they stop at once
+ * when the run ends, so that a paced or idle engine burns nothing.
+ */
+const spinMicroseconds = 100
+
+/**
+ * The library starts what it saves on a page border from this size on. Below, the kernel would find its parts elsewhere in
+ * a mapped block than it put them (they lie on cache lines of memory, not of the block) and compute nonsense: those weights stay in
+ * the graph file and are prepacked at every load.
+ */
+const smallestMappedBytes = 1 << 20
+
+export interface SessionOptions {
+  readonly provider?: ProviderName
+  /** The file is a graph that `save` wrote: it is optimised, and its weights are prepacked and only mapped. */
+  readonly prepacked?: boolean
+  /** Writes the optimised graph here, and its prepacked weights beside it into the file `data`. */
+  readonly save?: { readonly graph: string; readonly data: string }
+}
+
 /** Loads a model file. `threads` is the number of intra-op threads. Throws `engine_failed`. */
-export function openSession(ort: Ort, modelPath: string, threads: number, provider: ProviderName = 'cpu'): Session {
+export function openSession(
+  ort: Ort,
+  modelPath: string,
+  threads: number,
+  { provider = 'cpu', prepacked = false, save }: SessionOptions = {},
+): Session {
   const profile = provider === 'cpu' ? null : profileFolder()
   const env = ort.create('CreateEnv', ortLoggingWarning, 'deapd')
   const options = ort.create('CreateSessionOptions')
   ort.check('SetSessionLogSeverityLevel', options, ortLoggingWarning)
-  ort.check('SetSessionGraphOptimizationLevel', options, optimiseAll)
+  ort.check('SetSessionGraphOptimizationLevel', options, prepacked ? optimise.nothing : optimise.everything)
   ort.check('SetIntraOpNumThreads', options, threads)
-  // Spinning threads would burn watts between tokens, which a paced or idle engine has many of.
-  ort.check('AddSessionConfigEntry', options, 'session.intra_op.allow_spinning', '0')
+  const entries = {
+    'session.intra_op.allow_spinning': '1',
+    'session.intra_op.spin_duration_us': String(spinMicroseconds),
+    'session.force_spinning_stop': '1',
+    ...(save && {
+      'session.save_external_prepacked_constant_initializers': '1',
+      'session.optimized_model_external_initializers_file_name': save.data,
+      'session.optimized_model_external_initializers_min_size_in_bytes': String(smallestMappedBytes),
+    }),
+  }
+  for (const [key, value] of Object.entries(entries)) ort.check('AddSessionConfigEntry', options, key, value)
+  if (save) ort.check('SetOptimizedModelFilePath', options, save.graph)
   if (profile) ort.check('EnableProfiling', options, profile.prefix)
   providers[provider].append(ort, options)
   const session = ort.create('CreateSession', env, modelPath, options)

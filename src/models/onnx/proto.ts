@@ -39,6 +39,7 @@ const descriptor = {
         name: { id: 1, type: 'string' },
         f: { id: 2, type: 'float' },
         i: { id: 3, type: 'int64' },
+        s: { id: 4, type: 'bytes' },
         g: { id: 6, type: 'Graph' },
         type: { id: 20, type: 'int32' },
       },
@@ -64,7 +65,7 @@ const descriptor = {
 
 const Model = protobuf.Root.fromJSON(descriptor).lookupType('Model')
 
-export const elementType = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float16: 10 } as const
+export const elementType = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10 } as const
 export type ElementType = keyof typeof elementType
 
 interface Attribute {
@@ -72,6 +73,7 @@ interface Attribute {
   readonly type: number
   readonly f?: number
   readonly i?: number
+  readonly s?: Uint8Array
   readonly g?: Graph
 }
 
@@ -109,6 +111,7 @@ export function valueInfo(name: string, type: ElementType, dims: readonly (numbe
 
 const float = 1
 const integer = 2
+const text = 3
 const graph = 5
 
 /** A node; `com.microsoft` operators are written with their domain, as `com.microsoft.MatMulNBits`. */
@@ -116,11 +119,12 @@ export function node(
   op: string,
   input: readonly string[],
   output: readonly string[],
-  attributes: Readonly<Record<string, number | { float: number } | Graph>> = {},
+  attributes: Readonly<Record<string, number | string | { float: number } | Graph>> = {},
 ): Node {
   const at = op.lastIndexOf('.')
   const attribute = Object.entries(attributes).map(([name, value]): Attribute => {
     if (typeof value === 'number') return { name, type: integer, i: value }
+    if (typeof value === 'string') return { name, type: text, s: Buffer.from(value) }
     return 'float' in value ? { name, type: float, f: value.float } : { name, type: graph, g: value }
   })
   return { opType: op.slice(at + 1), domain: op.slice(0, Math.max(0, at)), name: output[0], input, output, attribute }

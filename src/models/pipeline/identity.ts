@@ -5,11 +5,16 @@ import type { Part } from '../onnx/weights.ts'
 import type { TensorTable } from '../source/tensors.ts'
 
 /** Goes up when the same source would give other bytes, so that old halves are not continued. */
-const revision = 1
+const revision = 2
 
 /** Identifies an import: the same key means that a part written earlier is the part that would be written now. */
-export function importKey(tensors: TensorTable, parts: readonly Part[], graph: Uint8Array): string {
-  const hash = createHash('sha256').update(`${revision}`).update(graph)
+export function importKey(
+  tensors: TensorTable,
+  parts: readonly Part[],
+  files: Readonly<Record<string, Uint8Array | string>>,
+): string {
+  const hash = createHash('sha256').update(`${revision}`)
+  for (const content of Object.values(files)) hash.update(content)
   for (const path of new Set(Object.values(tensors).map((entry) => entry.path))) {
     const { size, mtimeMs, ino } = statSync(path)
     hash.update(`${path} ${size} ${mtimeMs} ${ino}\n`)

@@ -3,14 +3,12 @@ import { closeSync, existsSync, mkdirSync, openSync, readdirSync, renameSync, rm
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { describePackage } from '../describe.ts'
-import { cutLevels } from '../levels.ts'
+import { type Drawing, drawPackage } from '../draw.ts'
+import { chunkChannelsFor, cutLevels, layerLevels } from '../levels.ts'
 import { Manifest, manifestFile } from '../manifest.ts'
-import { emitLlama } from '../onnx/llama.ts'
 import { tensorMatrix } from '../onnx/matrix.ts'
-import { encodeModel } from '../onnx/proto.ts'
-import { planWeights, type WeightPlan } from '../onnx/weights.ts'
 import { openPackage } from '../package.ts'
-import { writeError } from '../pipeline/workspace.ts'
+import { dataFile, writeError } from '../pipeline/workspace.ts'
 import type { LayerMatrices } from '../source/checkpoint.ts'
 import type { LlamaShape } from '../source/config.ts'
 import { writeNoise } from './noise.ts'
@@ -63,20 +61,13 @@ export function syntheticPackage(options: SyntheticOptions): { dir: string; made
   return { dir, made, bytes: openPackage(dir).bytes }
 }
 
-interface Drawing {
-  readonly onnx: Uint8Array
-  readonly weights: WeightPlan
-  readonly cut: ReturnType<typeof cutLevels>
-  readonly form: { readonly quantisation: 'int4'; readonly block: number }
-}
-
 /** The graph and the plan of its weights, drawn by the emitter that also serves imports; no weight exists yet. */
 function draw(shape: LlamaShape, { block, levels }: SyntheticOptions): Drawing {
-  const { hiddenSize, ffnSize, heads, kvHeads, headSize, vocabSize, layers, contextTokens } = shape
-  const cut = cutLevels(ffnSize, levels)
-  const form = { quantisation: 'int4', block: Math.min(block, cut.chunkChannels) } as const
-  const weights = planWeights('model.onnx.data')
-  const order = Int32Array.from({ length: ffnSize }, (_, channel) => channel)
+  const { hiddenSize, ffnSize, heads, kvHeads, headSize, vocabSize, layers } = shape
+  const form = { quantisation: 'int4', block: Math.min(block, chunkChannelsFor(ffnSize)) } as const
+  const cut = cutLevels(shape, form, levels)
+  const inOrder = (length: number): Int32Array => Int32Array.from({ length }, (_, i) => i)
+  const each = layerLevels(cut, inOrder(ffnSize), inOrder(kvHeads))
   const norm = tensorMatrix('norm', 1, hiddenSize)
   const query = tensorMatrix('q', heads * headSize, hiddenSize)
   const keyValue = tensorMatrix('kv', kvHeads * headSize, hiddenSize)
@@ -93,32 +84,22 @@ function draw(shape: LlamaShape, { block, levels }: SyntheticOptions): Drawing {
     down: tensorMatrix('down', hiddenSize, ffnSize),
   }
   const head = tensorMatrix('head', vocabSize, hiddenSize)
-  const graph = emitLlama(
-    { shape, form, widths: cut.widths, contextTokens },
-    weights,
-    head,
-    Array.from({ length: layers }, () => ({ ...layer, order })),
-    norm,
-    head,
-  )
-  return { onnx: encodeModel(graph), weights, cut, form }
+  const all = <T>(one: T): T[] => Array.from({ length: layers }, () => one)
+  return drawPackage(shape, form, all(each), { embedding: head, layers: all(layer), finalNorm: norm, head })
 }
 
 /** Of everything that decides whether a package from before can still be used. */
-function digest({ onnx, weights }: Drawing): string {
-  const hash = createHash('sha256').update(onnx).update(JSON.stringify(Manifest))
+function digest({ files, weights }: Drawing): string {
+  const hash = createHash('sha256').update(JSON.stringify(Manifest))
+  for (const content of Object.values(files)) hash.update(content)
   for (const part of weights.parts) if (part.kind === 'data') hash.update(Buffer.from(part.data.buffer))
   return hash.digest('hex').slice(0, 8)
 }
 
-function fill(
-  folder: string,
-  shape: LlamaShape,
-  { onnx, weights, cut, form }: Drawing,
-  options: SyntheticOptions,
-): void {
+function fill(folder: string, shape: LlamaShape, drawing: Drawing, options: SyntheticOptions): void {
   const { name, seed, onProgress } = options
-  const fd = openSync(join(folder, 'model.onnx.data'), 'w')
+  const { weights } = drawing
+  const fd = openSync(join(folder, dataFile), 'w')
   try {
     for (const [i, part] of weights.parts.entries()) {
       writeNoise(part, fd, seed)
@@ -127,15 +108,18 @@ function fill(
   } finally {
     closeSync(fd)
   }
-  writeFileSync(join(folder, 'model.onnx'), onnx)
-  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(syntheticTokenizer(shape.vocabSize)))
-  writeFileSync(join(folder, 'chat_template.jinja'), `{% for m in messages %}{{ m['content'] }}\n{% endfor %}`)
+  const files = {
+    ...drawing.files,
+    'tokenizer.json': JSON.stringify(syntheticTokenizer(shape.vocabSize)),
+    'chat_template.jinja': `{% for m in messages %}{{ m['content'] }}\n{% endfor %}`,
+  }
+  for (const [file, content] of Object.entries(files)) writeFileSync(join(folder, file), content)
   const extras = {
     name: `${name} (noise)`,
     description: `The shape of ${name} with ${shape.layers} layers and seeded noise for weights: for timing only.`,
     source: `deapd bench --synthetic ${name}, seed ${seed}`,
     licence: 'none needed: made up',
   }
-  const manifest = describePackage(folder, extras, shape, cut, form, weights)
+  const manifest = describePackage(folder, [dataFile, ...Object.keys(files)], extras, shape, drawing)
   writeFileSync(join(folder, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`)
 }

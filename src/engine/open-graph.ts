@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { graphFiles } from '../models/draw.ts'
+import type { Manifest } from '../models/manifest.ts'
+import type { KvType } from '../models/onnx/interface.ts'
+import { dataFile } from '../models/pipeline/workspace.ts'
+import type { KvForm } from './kv-cache.ts'
+import type { Ort } from './ort/api.ts'
+import { cpuIdentity, type Prepacked, prepacked } from './ort/prepacked.ts'
+import { openOn, type ProviderName, type ProviderSetting } from './ort/providers.ts'
+import { openSession, type Session } from './ort/session.ts'
+
+/** Weights below this are prepacked at every load: it takes less time than finding them prepacked. */
+const worthPrepacking = 64e6
+
+export interface GraphOptions {
+  readonly provider?: ProviderSetting
+  /** How keys and values are kept; by default as the package says. */
+  readonly kv?: KvType
+  /** Use, and if need be make, weights prepacked for this machine; `auto`, the default, where it pays. */
+  readonly prepack?: 'auto' | 'always' | 'never'
+}
+
+export interface OpenedGraph {
+  readonly provider: ProviderName
+  readonly session: Session
+  /** Why a faster provider was not used, if there is one. */
+  readonly refused: string | null
+  readonly kv: KvForm
+  readonly prepacked: string
+}
+
+/** Opens a package's graph for the provider and the form of keys and values asked for, from prepacked weights where it pays. */
+export function openGraph(
+  ort: Ort,
+  dir: string,
+  manifest: Manifest,
+  threads: number,
+  { provider: wanted = 'cpu', kv: type, prepack = 'auto' }: GraphOptions,
+): OpenedGraph {
+  let kv: KvForm = { type: 'float32', scales: null }
+  let cached: Prepacked = { path: null, state: 'unavailable', detail: 'not needed' }
+  const { provider, opened, refused } = openOn(ort, wanted, manifest.dtype, (name) => {
+    // Only the CPU's attention kernel is known to take int8 keys and values with one scale a channel.
+    kv = name === 'cpu' ? kvForm(dir, manifest, type) : kv
+    const file = graphFiles[kv.type]
+    if (name !== 'cpu') return openSession(ort, join(dir, file), threads, { provider: name })
+    if (worthIt(manifest, prepack)) cached = findPrepacked(ort, dir, manifest, file, threads)
+    if (cached.path === null) return openSession(ort, join(dir, file), threads)
+    try {
+      return openSession(ort, cached.path, threads, { prepacked: true })
+    } catch (error) {
+      // Sealed and yet not loadable: the package itself still is.
+      cached = { path: null, state: 'unavailable', detail: `damaged (${String(error)})` }
+      return openSession(ort, join(dir, file), threads)
+    }
+  })
+  return { provider, session: opened, refused, kv, prepacked: `${cached.state}: ${cached.detail}` }
+}
+
+function kvForm(dir: string, { kv_scales: file }: Manifest, wanted?: KvType): KvForm {
+  if (file === undefined || wanted === 'float32') return { type: 'float32', scales: null }
+  const raw = readFileSync(join(dir, file))
+  return { type: 'int8', scales: new Float32Array(new Uint8Array(raw).buffer) }
+}
+
+const worthIt = (manifest: Manifest, prepack: GraphOptions['prepack']): boolean =>
+  prepack === 'always' || (prepack === 'auto' && (manifest.files[dataFile]?.bytes ?? 0) >= worthPrepacking)
+
+function findPrepacked(ort: Ort, dir: string, manifest: Manifest, file: string, threads: number): Prepacked {
+  const weights = manifest.files[dataFile]
+  return prepacked({
+    dir,
+    key: { model: `${manifest.files[file]?.sha256} ${weights?.sha256}`, runtime: ort.version, cpu: cpuIdentity() },
+    weightBytes: weights?.bytes ?? 0,
+    make: (graph, data) => openSession(ort, join(dir, file), threads, { save: { graph, data } }).close(),
+  })
+}

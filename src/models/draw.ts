@@ -1,0 +1,43 @@
+import type { LayerLevels } from './levels.ts'
+import type { KvType } from './onnx/interface.ts'
+import { emitLlama, type LlamaMatrices } from './onnx/llama.ts'
+import { encodeModel } from './onnx/proto.ts'
+import { type Form, planWeights, type WeightPlan } from './onnx/weights.ts'
+import { dataFile } from './pipeline/workspace.ts'
+import type { LlamaShape } from './source/config.ts'
+
+/** The graph for each way to keep keys and values; both use the same weight file. */
+export const graphFiles: Readonly<Record<KvType, string>> = { float32: 'model.onnx', int8: 'model.kv8.onnx' }
+
+/** Which channels and heads the levels take, in order: the widths and counts in the manifest are lengths of these lists. */
+export const orderFile = 'order.json'
+
+export interface Drawing {
+  readonly form: Form
+  readonly levels: readonly LayerLevels[]
+  readonly weights: WeightPlan
+  /** Files of the package whose content is known before any weight is read. */
+  readonly files: Readonly<Record<string, Uint8Array | string>>
+}
+
+/** Draws the graphs of a package and plans its weight file. */
+export function drawPackage(
+  shape: LlamaShape,
+  form: Form,
+  levels: readonly LayerLevels[],
+  matrices: LlamaMatrices,
+): Drawing {
+  const draw = (kv: KvType): { weights: WeightPlan; graph: Uint8Array } => {
+    const weights = planWeights(dataFile)
+    const plan = { shape, form, kv, contextTokens: shape.contextTokens, levels }
+    return { graph: encodeModel(emitLlama(plan, weights, matrices)), weights }
+  }
+  const { graph, weights } = draw('float32')
+  const order = levels.map(({ channels, groups }) => ({ channels: [...channels], groups: [...groups] }))
+  const files = {
+    [graphFiles.float32]: graph,
+    [graphFiles.int8]: draw('int8').graph,
+    [orderFile]: JSON.stringify({ layers: order }),
+  }
+  return { form, levels, weights, files }
+}
