@@ -38,6 +38,8 @@ export interface Accountant {
   readonly windows: EnergyWindows
   readonly method: RequestEnergy['method']
   ledger(): Ledger
+  /** Bytes that decoding has moved per token it emitted; null before the first. */
+  bytesPerToken(): { readonly weights: number; readonly kv: number } | null
   addStep(step: StepEvent): void
   /** Seconds of prefill and decode between two times. */
   busy(fromMs: number, toMs: number): { prefillSeconds: number; decodeSeconds: number }
@@ -66,6 +68,8 @@ export function createAccountant(options: AccountantOptions): Accountant {
     const fromMs = atMs - interval.seconds * 1000
     return { booking: { ...interval, staticJoules, shares: busyBetween(works, fromMs, atMs).shares }, state }
   }
+
+  const decoded = { weightBytes: 0, kvBytes: 0, tokens: 0 }
 
   const settle: Accountant['settle'] = (atMs, reading) => {
     // A bill names the rule its joules were measured by.
@@ -98,9 +102,19 @@ export function createAccountant(options: AccountantOptions): Accountant {
     method,
     windows: createWindows(() => ledger, method),
     ledger: () => ledger,
+    bytesPerToken() {
+      const { weightBytes, kvBytes, tokens } = decoded
+      return tokens > 0 ? { weights: weightBytes / tokens, kv: kvBytes / tokens } : null
+    },
     addStep(step) {
       const { phase, startedAtMs, seconds } = step
       const work = runWork(cost, step)
+      if (phase === 'decode') {
+        const weightBytes = cost.weightBytes[step.level] ?? 0
+        decoded.weightBytes += weightBytes
+        decoded.kvBytes += work.bytes - weightBytes
+        decoded.tokens += step.parts.reduce((sum, { emitted }) => sum + emitted, 0)
+      }
       const joules = workWatts(board.model, options.gpuHz(), work) * seconds
       const shares = partShares(cost, step)
       const parts = step.parts.map(({ requestId }, i) => ({ requestId, share: shares[i], weight: joules * shares[i] }))

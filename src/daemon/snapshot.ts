@@ -38,6 +38,7 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
   const { tick, budget, engine, traffic, accountant, platform, shares } = parts
   const { reading, decision } = tick
   const ledger = accountant.ledger()
+  const bytes = accountant.bytesPerToken()
   const totalJoules = parts.earlierJoules + ledger.meterJoules
   const spent = requestJoules(ledger)
   const perToken = traffic.tokensTotal > 0 ? spent / traffic.tokensTotal : null
@@ -97,6 +98,10 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
       queuedRequests: engine.queued,
       restarts: engine.restarts,
       ...traffic,
+      weightBytesPerToken: bytes?.weights ?? null,
+      weightBytesPerTokenReason: bytes ? null : nothingDecoded,
+      kvBytesPerToken: bytes?.kv ?? null,
+      kvBytesPerTokenReason: bytes ? null : nothingDecoded,
     },
     energy: {
       method: accountant.method,
@@ -120,6 +125,8 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
     },
   }
 }
+
+const nothingDecoded = 'no token was decoded yet'
 
 /** What the daemon itself has cost, without the engine: its CPU seconds at a core's watts at the highest clock. */
 function daemonJoules(model: PowerModel): number {

@@ -3,7 +3,7 @@
  * run blocks its thread, a native fault takes the process with it, and only its end surely gives unified memory back.
  */
 import { writeFileSync } from 'node:fs'
-import { setPriority } from 'node:os'
+import { freemem, setPriority } from 'node:os'
 import { openPackage } from '../models/package.ts'
 import { benchModel } from './bench.ts'
 import { failure } from './failure.ts'
@@ -16,8 +16,8 @@ import { scoreText } from './score.ts'
 import { openTemplate } from './template.ts'
 import { openTokenizer } from './tokenizer.ts'
 
-/** KV memory all answers together may take; a long-context model gets fewer at a time. */
-const kvBudgetBytes = 512e6
+/** Part of the memory that is free after loading that full caches of all answers together may take. */
+const cachePart = 0.7
 
 /** Politeness of the engine process; 0 is ordinary. */
 const niceness = 5
@@ -62,10 +62,12 @@ function load({
   const from = performance.now()
   const { manifest } = openPackage(modelDir)
   const ort = loadOrt()
-  const model = openModel(ort, modelDir, manifest, threads, { provider })
+  const model = openModel(ort, modelDir, manifest, threads, { provider, slots: maxSequences + 1 })
   const tokenizer = openTokenizer(modelDir)
   loaded = { model, tokenizer, encodeChat: openTemplate(modelDir, manifest, tokenizer) }
-  const sequences = Math.max(1, Math.min(maxSequences, Math.floor(kvBudgetBytes / model.kvBytes)))
+  // A slot for each answer and one for scoring; pages nobody has written cost nothing.
+  const fitting = Math.floor((freemem() * cachePart) / model.kvBytes)
+  const sequences = Math.max(1, Math.min(maxSequences, fitting))
   scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, drafts, send })
   send({
     type: 'loaded',

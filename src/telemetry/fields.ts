@@ -98,6 +98,20 @@ const rows: Readonly<Record<Field['topic'], readonly Row[]>> = {
     ['engine.tokensTotal', 'counter', 'deapd_tokens_total', 'tokens', 'Generated tokens since start'],
     ['engine.promptTokensTotal', 'counter', 'deapd_prompt_tokens_total', 'tokens', 'Prompt tokens since start'],
     ['engine.tokensPerSecond', 'gauge', 'deapd_tokens_per_second', 'tokens', 'Generated per second over the last 5 s'],
+    [
+      'engine.weightBytesPerToken',
+      'gauge',
+      'deapd_decode_weight_bytes_per_token',
+      'bytes',
+      'Weights read per token, since start',
+    ],
+    [
+      'engine.kvBytesPerToken',
+      'gauge',
+      'deapd_decode_kv_bytes_per_token',
+      'bytes',
+      'Keys and values read per token, since start',
+    ],
   ],
   system: [
     ['thermal.tjCelsius', 'gauge', 'deapd_thermal_tj_celsius', 'celsius', 'Junction temperature'],

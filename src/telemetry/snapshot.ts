@@ -110,6 +110,14 @@ export const Snapshot = Type.Object({
     tokensTotal: Type.Integer({ description: 'tokens generated since start' }),
     promptTokensTotal: Type.Integer(),
     tokensPerSecond: Type.Number({ description: 'generated tokens per second over the last 5 s' }),
+    weightBytesPerToken: Nullable(
+      Type.Number({
+        description: 'weight bytes decoding read per emitted token since start; batches and drafts share them',
+      }),
+    ),
+    weightBytesPerTokenReason: Nullable(Type.String()),
+    kvBytesPerToken: Nullable(Type.Number({ description: 'the same for keys and values' })),
+    kvBytesPerTokenReason: Nullable(Type.String()),
   }),
   energy: Type.Object({
     method: Type.Union([Type.Literal('simulated'), Type.Literal('measured')]),
