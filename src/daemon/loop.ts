@@ -58,7 +58,8 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
     budgetWatts: budget.get().watts,
     idleWatts: board.model.idleWatts,
   })
-  let gpuCapHz = clocks.gpu?.capHz() ?? null
+  // Read back with every order; before the first one nothing is known of it.
+  let gpuCapHz: number | null = null
   let lastMs = monotonicMs()
   let ticks = 0
   let longestGapMs = 0

@@ -14,7 +14,11 @@ async function startPlant(t: Test, dir: string, ...args: string[]) {
   const child = spawn(process.execPath, [plantScript, '--dir', dir, '--daemon', 'http://127.0.0.1:9', ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  t.teardown(() => child.kill('SIGKILL'))
+  const exited = once(child, 'exit')
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await exited
+  })
   await once(child.stdout, 'data')
   const rest = text(child.stdout)
   return {
