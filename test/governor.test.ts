@@ -160,7 +160,7 @@ t.test('the estimate: what is measured becomes known, what is not stays uncertai
   const decode = workFeatures(model, top, decodeWork)
   const prefill = workFeatures(model, top, prefillWork)
   let estimate = prior
-  const bounds = { least: 0.2, most: 4 }
+  const bounds = { least: 0.2, most: 4, doubt: 0.05 }
   for (let i = 0; i < 50; i += 1) estimate = learn(estimate, decode, 1.2 * expected(prior, decode), 0.1, bounds)
   t.ok(Math.abs(expected(estimate, decode) / expected(prior, decode) - 1.2) < 0.01)
   t.ok(variance(estimate, decode) < 0.01)

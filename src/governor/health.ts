@@ -23,6 +23,8 @@ export interface Health {
   readonly leastExpected: number
   readonly mostExpected: number
   readonly implausibleSinceMs: number | null
+  /** Since when the sensor has read too low against what was known of the plant. */
+  readonly driftSinceMs: number | null
   /** True for the one step in which everything learned is given up. */
   readonly relearn: boolean
 }
@@ -37,6 +39,7 @@ export const unread: Health = {
   leastExpected: Number.POSITIVE_INFINITY,
   mostExpected: Number.NEGATIVE_INFINITY,
   implausibleSinceMs: null,
+  driftSinceMs: null,
   relearn: false,
 }
 
@@ -69,10 +72,23 @@ export function judge(before: Health, plant: Plant, inputs: Inputs, seen: Seen |
     return { ...judged, fault, unsoundAtMs: atMs, implausibleSinceMs: null, relearn: true }
   }
   if (fault !== null) return { ...judged, fault, unsoundAtMs: atMs }
-  if (driftOf(plant, seen.features) < -tuning.driftShare) {
-    return { ...judged, fault: 'telemetry_drift', unsoundAtMs: atMs }
+  if (drifts(before, plant, seen, watts)) {
+    const driftSinceMs = before.driftSinceMs ?? atMs
+    // A change that lasts is the plant's own.
+    if (atMs - driftSinceMs >= tuning.driftAcceptedMs)
+      return { ...recovered(judged, atMs), driftSinceMs: null, relearn: true }
+    return { ...judged, fault: 'telemetry_drift', unsoundAtMs: atMs, driftSinceMs }
   }
-  return recovered(judged, atMs)
+  const well = recovered(judged, atMs)
+  return { ...well, driftSinceMs: well.fault === null ? null : well.driftSinceMs }
+}
+
+/** Begins when the plant seems to have become much thriftier; ends when readings are again what they were. */
+function drifts(before: Health, plant: Plant, { features, unevenWatts }: Seen, watts: number): boolean {
+  if (before.driftSinceMs === null) return driftOf(plant, features) < -tuning.driftShare
+  // At the safest point the plant may be less well known than where it ran, and the load may move under the reading.
+  const doubt = tuning.doubt * Math.sqrt(variance(plant.slow, features)) + unevenWatts
+  return watts < (1 - tuning.driftOverShare) * expected(plant.slow, features) - doubt
 }
 
 function recovered(health: Health, atMs: number): Health {

@@ -28,7 +28,7 @@ export function learn(
   features: readonly number[],
   measured: number,
   noise: number,
-  bounds: { readonly least: number; readonly most: number },
+  bounds: { readonly least: number; readonly most: number; readonly doubt: number },
 ): Estimate {
   const n = features.length
   const { mean, covariance } = estimate
@@ -39,10 +39,18 @@ export function learn(
   })
   const spread = noise + features.reduce((sum, feature, i) => sum + feature * cross[i], 0)
   const error = measured - expected(estimate, features)
-  return {
-    mean: mean.map((value, i) => Math.min(bounds.most, Math.max(bounds.least, value + (cross[i] / spread) * error))),
-    covariance: covariance.map((value, at) => value - (cross[Math.floor(at / n)] * cross[at % n]) / spread),
+  const wanted = mean.map((value, i) => value + (cross[i] / spread) * error)
+  const next = covariance.map((value, at) => value - (cross[Math.floor(at / n)] * cross[at % n]) / spread)
+  for (let i = 0; i < n; i += 1) {
+    if (wanted[i] >= bounds.least && wanted[i] <= bounds.most) continue
+    // Held at a bound its value is not a finding: what was inferred from it is given up.
+    wanted[i] = Math.min(bounds.most, Math.max(bounds.least, wanted[i]))
+    for (let j = 0; j < n; j += 1) {
+      next[i * n + j] = i === j ? Math.max(next[i * n + j], bounds.doubt) : 0
+      next[j * n + i] = next[i * n + j]
+    }
   }
+  return { mean: wanted, covariance: next }
 }
 
 /** Lets time pass: what was known becomes a little less certain, never less than before anything was known. */

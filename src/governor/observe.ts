@@ -1,7 +1,7 @@
 import { judge } from './health.ts'
 import { expected } from './kalman.ts'
 import { learnPace, type Pace } from './pace.ts'
-import { freshPlant, learnPlant } from './plant.ts'
+import { backToSlow, freshPlant, learnPlant } from './plant.ts'
 import { tuning } from './tuning.ts'
 import type { GovernorState, Inputs } from './types.ts'
 import { intervalsAfter, windowAt } from './window.ts'
@@ -21,11 +21,14 @@ export function observe(before: GovernorState, inputs: Inputs): Observed {
   const seen = reading === null ? null : windowAt(recent, reading.atMs)
   const health = judge(state.health, state.plant, inputs, seen)
   const fresh = health.readAtMs > state.health.readAtMs && seen !== null && reading?.totalWatts != null
-  const believed = fresh && (health.fault === null || health.fault === 'telemetry_drift')
+  const believed = fresh && health.fault === null
   const seconds = Math.min(2, (health.readAtMs - state.health.readAtMs) / 1000)
+  // What the readings of a drifting sensor taught is forgotten as soon as it is found out.
+  const foundOut = health.driftSinceMs !== null && state.health.driftSinceMs === null
+  const known = foundOut ? backToSlow(state.plant) : state.plant
   const learned = believed
-    ? learnPlant(state.plant, { ...seen, watts: reading.totalWatts ?? 0, seconds: Math.max(0, seconds) })
-    : state.plant
+    ? learnPlant(known, { ...seen, watts: reading.totalWatts ?? 0, seconds: Math.max(0, seconds) })
+    : known
   const plant = health.relearn ? freshPlant : learned
   const share = 1 - Math.exp(-Math.max(0, atMs - state.atMs) / tuning.backlogMs)
   return {

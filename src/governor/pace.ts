@@ -55,7 +55,7 @@ export function learnPace(
   }
   const bound = boundBy(model, modelled, memorySeconds(model, step.work))
   const known = forget(pace.decode, 0.1, [1e-3, 1e-3], freshPace.decode)
-  const bounds = { least: tuning.paceLeast, most: tuning.paceMost }
+  const bounds = { least: tuning.paceLeast, most: tuning.paceMost, doubt: tuning.multiplierDoubt }
   const measured = clamp(ratio) ** model.rooflinePower
   return { ...pace, decode: learn(known, bound, measured, (0.05 * measured) ** 2, bounds) }
 }

@@ -17,7 +17,7 @@ export interface Plant {
 export const freshPlant: Plant = { fast: prior, slow: prior, informedSeconds: 0 }
 
 const slowWander = wander.map(() => tuning.slowWander)
-const bounds = { least: tuning.multiplierLeast, most: tuning.multiplierMost }
+const bounds = { least: tuning.multiplierLeast, most: tuning.multiplierMost, doubt: tuning.multiplierDoubt }
 
 /** Takes in a sound reading of a stretch with these features. */
 export function learnPlant(
@@ -31,14 +31,19 @@ export function learnPlant(
 ): Plant {
   const { watts, features, unevenWatts, seconds } = reading
   const noise = noiseOf(watts, unevenWatts)
-  // What looks like a thriftier plant may be a sensor on its way down: it is learned a hundred times more slowly.
-  const doubtful = driftOf(plant, features) < tuning.thriftShare - 1 ? tuning.doubtfulNoise : 1
+  // What looks like a thriftier plant may be a sensor on its way down: it is learned much more slowly.
+  const doubtful = driftOf(plant, features) < tuning.thriftShare - 1 ? tuning.doubtfulNoise : tuning.slowNoise
   const busy = features.some((feature, i) => i > 0 && feature > 0)
   return {
     fast: learn(forget(plant.fast, seconds, wander, prior), features, watts, noise, bounds),
     slow: learn(forget(plant.slow, seconds, slowWander, prior), features, watts, doubtful * noise, bounds),
     informedSeconds: plant.informedSeconds + (busy ? seconds : 0),
   }
+}
+
+/** The plant as it was known before the fast estimate was misled. */
+export function backToSlow(plant: Plant): Plant {
+  return { ...plant, fast: plant.slow }
 }
 
 /** Variance of a reading, watts²: the sensor's steps, its gain, and a load that moved under it. */
@@ -60,8 +65,14 @@ export function idleWatts(plant: Plant, model: PowerModel): number {
   return predict(plant, idleFeatures(model)).watts
 }
 
-/** By how much the plant seems to have changed of late, as a share of the watts at these features: negative is thriftier. */
+/**
+ * By how much the plant seems to have changed of late, as a share of the watts at these features: negative is thriftier.
+ * Zero as long as the slow estimate is not sure enough of itself to tell.
+ */
 export function driftOf(plant: Plant, features: readonly number[]): number {
   if (plant.informedSeconds < tuning.driftInformedSeconds) return 0
-  return expected(plant.fast, features) / expected(plant.slow, features) - 1
+  const slow = expected(plant.slow, features)
+  const change = expected(plant.fast, features) - slow
+  const sure = Math.abs(change) > tuning.driftDeviations * Math.sqrt(variance(plant.slow, features))
+  return sure ? change / slow : 0
 }

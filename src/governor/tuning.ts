@@ -26,16 +26,21 @@ export const tuning = {
   /** Bounds of the learned multipliers, and the noise of a reading in watts and as a share. */
   multiplierLeast: 0.2,
   multiplierMost: 4,
+  multiplierDoubt: 0.05,
   noiseWatts: 0.25,
   noiseShare: 0.01,
   unevenShare: 0.5,
   /** Deviations of a part's multiplier per square root of a second that make the slow estimate. */
   slowWander: 1e-9,
   /** The slow estimate is never undercut by more: a sensor that drifts low would otherwise be believed. */
-  thriftShare: 0.98,
-  doubtfulNoise: 100,
+  thriftShare: 0.985,
+  slowNoise: 16,
+  doubtfulNoise: 1600,
   driftShare: 0.1,
-  driftInformedSeconds: 20,
+  driftOverShare: 0.08,
+  driftDeviations: 5,
+  driftInformedSeconds: 30,
+  driftAcceptedMs: 300_000,
   /** A reading this far from the expectation is a fault of the sensor, or a load that nobody told us of. */
   implausibleDeviations: 6,
   implausibleShare: 0.35,
