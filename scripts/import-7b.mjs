@@ -132,7 +132,7 @@ try {
     `${layers} layers, embeddings and lm_head: ${(weights / 1e6).toFixed(0)} M weights in ${seconds.toFixed(1)} s`,
   )
   console.log(`package ${(statSync(join(folder, 'out', 'model.onnx.data')).size / 1e6).toFixed(0)} MB`)
-  console.log(`peak resident ${(peakKb / 1024).toFixed(0)} MiB; it does not grow with the layers`)
+  console.log(`peak resident ${(peakKb / 1024).toFixed(0)} MiB`)
   console.log(`32 layers at this rate: ${((seconds * whole) / 60).toFixed(1)} min`)
 } finally {
   rmSync(folder, { recursive: true, force: true })

@@ -107,7 +107,8 @@ export function squares(
     for (let row = 0; row < count; row++) {
       let sum = 0
       for (let c = 0; c < matrix.columns; c++) {
-        const square = strip[row * matrix.columns + c] ** 2
+        const value = strip[row * matrix.columns + c]
+        const square = value * value
         sum += square
         columns[c] += square
       }
