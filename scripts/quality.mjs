@@ -33,7 +33,7 @@ function dialogues(count) {
 
 /** Stories in the float model's own words: what it predicts best, so that every loss shows. */
 function stories(dir, count) {
-  return withEngine(dir, 2, async (engine) => {
+  return withEngine({ model: dir, threads: 2, provider: 'cpu' }, async (engine) => {
     const texts = []
     for (let seed = 1; seed <= count; seed++) {
       const sampling = { ...greedy, temperature: 1, seed, maxTokens: 400 }
@@ -73,7 +73,7 @@ try {
       await importModel({ source, out, levels: 1, ...options })
       samples ??= await texts(out)
       let [nll, tokens] = [0, 0]
-      await withEngine(out, 2, async (engine) => {
+      await withEngine({ model: out, threads: 2, provider: 'cpu' }, async (engine) => {
         for (const text of samples) {
           const scored = await engine.score(text, null)
           nll += scored.meanNll * scored.tokens
