@@ -69,7 +69,7 @@ function figures({ speed, prefill, levels, memory, start, streams }) {
       ])
     }
     rows.push(['decode, smallest level, ms/token', say(ms.deapd_low, 1), ''])
-    rows.push(['read bandwidth of the machine, GB/s', say(bandwidth, 1), ''])
+    if (bandwidth) rows.push(['read bandwidth of the machine, GB/s', say(bandwidth, 1), ''])
   }
   for (const [tokens, { tokens_per_second: rate, flash_attention_of_llama: flash }] of Object.entries(
     prefill?.details ?? {},
