@@ -27,7 +27,7 @@ export async function connectMqtt(parts: {
 }): Promise<string | null> {
   const { settings, platform, device, pack, view, budget, blackBox, log, lifecycle } = parts
   const { board, simulated } = platform
-  const choice = settings.mqtt === 'auto' ? (simulated ? 'embedded' : 'none') : settings.mqtt
+  const choice = brokerOf(settings, simulated)
   if (choice === 'none') return null
   const embedded = /^embedded(?::(\d+))?$/.exec(choice)
   if (choice.startsWith('embedded') && (!embedded || Number(embedded[1] ?? 0) > 65_535)) {
@@ -66,6 +66,15 @@ export async function connectMqtt(parts: {
   })
   lifecycle.add('MQTT', () => link.close())
   return link.state().url
+}
+
+const brokerOf = (settings: Settings, simulated: boolean): string =>
+  settings.mqtt === 'auto' ? (simulated ? 'embedded' : 'none') : settings.mqtt
+
+/** Loads what speaks MQTT, if it will be needed: before the control loop runs, which compiling it would hold up. */
+export async function loadMqtt(settings: Settings, { simulated }: Platform): Promise<void> {
+  if (brokerOf(settings, simulated) === 'none') return
+  await Promise.all([import('../telemetry/mqtt.ts'), import('../telemetry/broker.ts')])
 }
 
 /** Told to the fleet once, as soon as the broker is there: the run before this one did not end by itself. */

@@ -25,7 +25,7 @@ import { createInference } from './inference.ts'
 import { createLifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { type Loop, startLoop } from './loop.ts'
-import { connectMqtt } from './mqtt.ts'
+import { connectMqtt, loadMqtt } from './mqtt.ts'
 import { createNotify } from './notify.ts'
 import { paceKeeper } from './pace.ts'
 import { choosePlatform, type Platform } from './platform.ts'
@@ -75,6 +75,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
   const gramsPerKwh = gridIntensity(settings.grid)
   const shares = pack.manifest.levels.map(({ share }) => share)
   const cost = modelCost(pack.manifest, simulated ? settings.as_if : 'none')
+  await loadMqtt(settings, platform)
   const lifecycle = createLifecycle()
   let loop: Loop | undefined
   try {
