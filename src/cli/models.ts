@@ -5,6 +5,7 @@ import { loadOrt } from '../engine/ort/api.ts'
 import { DeapdError } from '../errors.ts'
 import { modelsDir } from '../models/bundled.ts'
 import { importModel } from '../models/import.ts'
+import type { Activations } from '../models/onnx/half.ts'
 import type { Quantisation, Rounding } from '../models/onnx/weights.ts'
 import { listPackages, type ModelPackage, openPackage, verifyPackage } from '../models/package.ts'
 import { print, printJson, table, wholeNumber } from './output.ts'
@@ -17,6 +18,7 @@ interface ImportOptions {
   readonly rounding?: Rounding
   readonly levels: number
   readonly kv: 'auto' | 'int8' | 'float32'
+  readonly dtype: Activations
   readonly threads?: number
   readonly json?: boolean
 }
@@ -61,10 +63,15 @@ const importCommand = (): Command =>
         .choices(['auto', 'int8', 'float32'])
         .default('auto'),
     )
+    .addOption(
+      new Option('--dtype <type>', 'activations: float16 for a GPU, float32 for the CPU')
+        .choices(['float32', 'float16'])
+        .default('float32'),
+    )
     .option('--threads <n>', 'worker threads (default: as many as the machine has)', wholeNumber('--threads', 1))
     .option('--json', 'print the manifest')
     .action(async (source: string, options: ImportOptions) => {
-      const { out, quantise, block, rounding, levels, kv, threads, json } = options
+      const { out, quantise, block, rounding, levels, kv, dtype, threads, json } = options
       if (block !== undefined && ![16, 32, 64, 128, 256].includes(block)) {
         throw new DeapdError('bad_usage', { detail: `--block must be 16, 32, 64, 128 or 256, not ${block}.` })
       }
@@ -76,11 +83,12 @@ const importCommand = (): Command =>
         block,
         rounding,
         levels,
+        activations: dtype,
         threads,
         onProgress: ({ phase, doneWeights, totalWeights }) =>
           show(doneWeights / 1e6, totalWeights / 1e6, phases[phase]),
       })
-      const large = quantise !== 'none' && manifest.files['model.onnx.data'].bytes >= largeBytes
+      const large = dtype === 'float32' && quantise !== 'none' && manifest.files['model.onnx.data'].bytes >= largeBytes
       const rounded =
         kv === 'int8' || (kv === 'auto' && large) ? calibrateKv(loadOrt(), out, availableParallelism()) : null
       if (json) return printJson(openPackage(out).manifest)

@@ -1,4 +1,5 @@
 import type { Manifest } from '../models/manifest.ts'
+import { toHalf } from '../models/onnx/half.ts'
 import { cacheParts, type KvType, names } from '../models/onnx/interface.ts'
 import type { Bound, Session } from './ort/session.ts'
 
@@ -37,7 +38,14 @@ export interface KvForm {
   readonly scales: Float32Array | null
 }
 
-const arrays = { float32: Float32Array, int8: Int8Array } as const
+const arrays = { float32: Float32Array, float16: Uint16Array, int8: Int8Array } as const
+
+/** A number from −1 to 1 as a likely entry of the cache, in its own encoding. */
+const made: Readonly<Record<KvType, (value: number) => number>> = {
+  float32: (value) => value / 2,
+  float16: (value) => toHalf(value / 2),
+  int8: (value) => 100 * value,
+}
 
 export function createKvCache(
   session: Session,
@@ -93,8 +101,7 @@ export function createKvCache(
       return found
     },
     fill(slot, from, to) {
-      const loudest = type === 'int8' ? 100 : 0.5
-      const noise = Array.from({ length: shape.cache_head_size }, (_, i) => Math.sin(7919 * i) * loudest)
+      const noise = Array.from({ length: shape.cache_head_size }, (_, i) => made[type](Math.sin(7919 * i)))
       for (const data of buffers) {
         for (let head = 0; head < shape.kv_heads; head++) {
           const start = (slot * shape.kv_heads + head) * contextTokens

@@ -38,7 +38,7 @@ export function openGraph(
   threads: number,
   { provider: wanted = 'cpu', kv: type, prepack = 'auto' }: GraphOptions,
 ): OpenedGraph {
-  let kv: KvForm = { type: 'float32', scales: null }
+  let kv: KvForm = { type: manifest.dtype, scales: null }
   let cached: Prepacked = { path: null, state: 'unavailable', detail: 'not needed' }
   const { provider, opened, refused } = openOn(ort, wanted, manifest.dtype, (name) => {
     // Only the CPU's attention kernel is known to take int8 keys and values with one scale a channel.
@@ -58,8 +58,8 @@ export function openGraph(
   return { provider, session: opened, refused, kv, prepacked: `${cached.state}: ${cached.detail}` }
 }
 
-function kvForm(dir: string, { kv_scales: file }: Manifest, wanted?: KvType): KvForm {
-  if (file === undefined || wanted === 'float32') return { type: 'float32', scales: null }
+function kvForm(dir: string, { kv_scales: file, dtype }: Manifest, wanted?: KvType): KvForm {
+  if (file === undefined || wanted === dtype) return { type: dtype, scales: null }
   const raw = readFileSync(join(dir, file))
   return { type: 'int8', scales: new Float32Array(new Uint8Array(raw).buffer) }
 }

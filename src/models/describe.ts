@@ -58,7 +58,7 @@ export function describePackage(
       context_tokens: shape.contextTokens,
       parameters: perLayer * shape.layers + hiddenSize + vocabSize * hiddenSize * (shape.tied ? 1 : 2),
     },
-    dtype: 'float32',
+    dtype: weights.activations,
     quantisation: {
       weights: form.quantisation,
       lm_head: form.quantisation === 'none' ? 'none' : 'int8',

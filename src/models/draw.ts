@@ -1,4 +1,5 @@
 import type { LayerLevels } from './levels.ts'
+import type { Activations } from './onnx/half.ts'
 import type { KvType } from './onnx/interface.ts'
 import { emitLlama, type LlamaMatrices } from './onnx/llama.ts'
 import { encodeModel } from './onnx/proto.ts'
@@ -6,8 +7,12 @@ import { type Form, planWeights, type WeightPlan } from './onnx/weights.ts'
 import { dataFile } from './pipeline/workspace.ts'
 import type { LlamaShape } from './source/config.ts'
 
-/** The graph for each way to keep keys and values; both use the same weight file. */
-export const graphFiles: Readonly<Record<KvType, string>> = { float32: 'model.onnx', int8: 'model.kv8.onnx' }
+/** The graph for each way to keep keys and values; all of a package use the same weight file. */
+export const graphFiles: Readonly<Record<KvType, string>> = {
+  float32: 'model.onnx',
+  float16: 'model.onnx',
+  int8: 'model.kv8.onnx',
+}
 
 /** Which channels and heads the levels take, in order: the widths and counts in the manifest are lengths of these lists. */
 export const orderFile = 'order.json'
@@ -26,17 +31,19 @@ export function drawPackage(
   form: Form,
   levels: readonly LayerLevels[],
   matrices: LlamaMatrices,
+  activations: Activations = 'float32',
 ): Drawing {
   const draw = (kv: KvType): { weights: WeightPlan; graph: Uint8Array } => {
-    const weights = planWeights(dataFile)
+    const weights = planWeights(dataFile, activations)
     const plan = { shape, form, kv, contextTokens: shape.contextTokens, levels }
     return { graph: encodeModel(emitLlama(plan, weights, matrices)), weights }
   }
-  const { graph, weights } = draw('float32')
+  const { graph, weights } = draw(activations)
   const order = levels.map(({ channels, groups }) => ({ channels: [...channels], groups: [...groups] }))
   const files = {
-    [graphFiles.float32]: graph,
-    [graphFiles.int8]: draw('int8').graph,
+    [graphFiles[activations]]: graph,
+    // Only the CPU's attention kernel takes int8 keys and values as we scale them, beside float32 activations.
+    ...(activations === 'float32' && { [graphFiles.int8]: draw('int8').graph }),
     [orderFile]: JSON.stringify({ layers: order }),
   }
   return { form, levels, weights, files }

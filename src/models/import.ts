@@ -6,6 +6,7 @@ import { describePackage } from './describe.ts'
 import { drawPackage } from './draw.ts'
 import { cutLevels, type LayerLevels, layerLevels, orderByNorm, orderGroups } from './levels.ts'
 import { type Manifest, manifestFile } from './manifest.ts'
+import type { Activations } from './onnx/half.ts'
 import type { Form, Quantisation, Rounding } from './onnx/weights.ts'
 import { importKey } from './pipeline/identity.ts'
 import { openPool, type Pool } from './pipeline/pool.ts'
@@ -24,6 +25,8 @@ export interface ImportOptions {
   /** Default: what the model's maker says, else searched. */
   readonly rounding?: Rounding
   readonly levels: number
+  /** Activations, scales and cache: float16 for GPUs (CUDA's attention has no float32), float32, the default, for the CPU. */
+  readonly activations?: Activations
   /** Worker threads; 0 works on this one. Default: as many as the machine runs at once, none for a small model. */
   readonly threads?: number
   readonly onProgress?: OnProgress
@@ -81,7 +84,13 @@ async function build(
 ): Promise<Manifest> {
   const { shape } = checkpoint
   const form = formOf(checkpoint, options)
-  const drawing = drawPackage(shape, form, await orderLayers(checkpoint, form, pool, options), checkpoint)
+  const drawing = drawPackage(
+    shape,
+    form,
+    await orderLayers(checkpoint, form, pool, options),
+    checkpoint,
+    options.activations,
+  )
   const key = importKey(checkpoint.tensors, drawing.weights.parts, drawing.files)
   await writeWeights(drawing.weights, workspace, key, pool, options.onProgress)
   const { folder } = workspace

@@ -1,15 +1,13 @@
 import { DeapdError, detailOf } from '../../errors.ts'
+import type { Activations } from '../../models/onnx/half.ts'
 import type { Handle, Ort } from './api.ts'
-
-/** Element types that activations can have in a package. */
-export type Dtype = 'float32' | 'float16'
 
 /** Who may run the graph's nodes, as rows. The graph is offered to one of them; what it does not take goes to the CPU. */
 interface Provider {
   /** As the library and its profile spell it. */
   readonly registered: string
   /** Activations that all its kernels we need can take: CUDA's GroupQueryAttention has no float32 (DESIGN §6). */
-  readonly dtypes: readonly Dtype[]
+  readonly dtypes: readonly Activations[]
   /** Device memory that the KV cache lives in, by the names of ONNX Runtime's releases, newest first; null: ordinary memory. */
   readonly memories: readonly string[] | null
   readonly append: (ort: Ort, options: Handle) => void
@@ -67,7 +65,7 @@ export interface Opened<T> {
 export function openOn<T>(
   ort: Ort,
   wanted: ProviderSetting,
-  dtype: Dtype,
+  dtype: Activations,
   open: (provider: ProviderName) => T,
 ): Opened<T> {
   const built = ort.providers()
@@ -83,7 +81,7 @@ export function openOn<T>(
   if (!available.includes(wanted)) {
     throw new DeapdError('provider_missing', { provider: wanted, path: ort.path, available: available.join(', ') })
   }
-  const accepted: readonly Dtype[] = providers[wanted].dtypes
+  const accepted: readonly Activations[] = providers[wanted].dtypes
   if (!accepted.includes(dtype)) {
     throw new DeapdError('provider_dtype', { provider: wanted, dtype, accepted: accepted.join(' or ') })
   }

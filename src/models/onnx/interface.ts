@@ -1,7 +1,8 @@
 import { gateName } from './builder.ts'
+import type { Activations } from './half.ts'
 
-/** How keys and values are kept: as they are, or rounded to 8 bits with one scale a channel. */
-export type KvType = 'float32' | 'int8'
+/** How keys and values are kept: as the activations are, or rounded to 8 bits with one scale a channel. */
+export type KvType = Activations | 'int8'
 
 export type CachePart = 'key' | 'value'
 export const cacheParts: readonly CachePart[] = ['key', 'value']

@@ -7,7 +7,7 @@ import { cacheParts, type KvType, names } from './interface.ts'
 import type { Matrix } from './matrix.ts'
 import { drawMlp } from './mlp.ts'
 import { cacheHeadSize } from './padding.ts'
-import { type Graph, node, valueInfo } from './proto.ts'
+import { elementType, type Graph, node, valueInfo } from './proto.ts'
 import { addRotary } from './rotary.ts'
 import type { Form, WeightPlan } from './weights.ts'
 
@@ -37,9 +37,9 @@ export function emitLlama(plan: LlamaPlan, weights: WeightPlan, matrices: LlamaM
   const builder = createBuilder()
   const { emit, integers } = builder
   addRotary(weights, shape, contextTokens, cacheHeadSize(shape.headSize))
-  weights.add('embed', 'float32', [vocabSize, hiddenSize], matrices.embedding)
+  weights.add('embed', [vocabSize, hiddenSize], matrices.embedding)
   const norm = (name: string, input: string, scale: Matrix): string => {
-    weights.add(`${name}.weight`, 'float32', [hiddenSize], scale)
+    weights.add(`${name}.weight`, [hiddenSize], scale)
     const attributes = { axis: -1, epsilon: { float: shape.normEpsilon } }
     return emit(node('SimplifiedLayerNormalization', [input, `${name}.weight`], [name], attributes))
   }
@@ -59,7 +59,10 @@ export function emitLlama(plan: LlamaPlan, weights: WeightPlan, matrices: LlamaM
   const wanted = emit(node('Slice', [x, names.logitsFrom, integers(toTheEnd), integers(1)], ['wanted']))
   const last = norm('final_norm', wanted, matrices.finalNorm)
   const headForm: Form = form.quantisation === 'none' ? form : { quantisation: 'int8', block: form.block }
-  emit({ ...weights.matmul('lm_head', last, matrices.head, headForm), output: [names.logits] })
+  const scores = weights.matmul('lm_head', last, matrices.head, headForm)
+  // Logits are float32 whatever the activations are: the sampler computes in float32.
+  if (weights.activations === 'float32') emit({ ...scores, output: [names.logits] })
+  else emit(node('Cast', [emit(scores)], [names.logits], { to: elementType.float32 }))
   return {
     name: 'llama',
     node: builder.nodes,

@@ -19,6 +19,6 @@ export function addRotary(
       sin[position * half + i] = Math.sin(position * frequency) * attentionFactor
     }
   }
-  weights.add(rotaryTables.cos, 'float32', [contextTokens, half], cos)
-  weights.add(rotaryTables.sin, 'float32', [contextTokens, half], sin)
+  weights.add(rotaryTables.cos, [contextTokens, half], cos)
+  weights.add(rotaryTables.sin, [contextTokens, half], sin)
 }

@@ -1,3 +1,4 @@
+import { type Activations, asActivations, bytesOf } from './half.ts'
 import type { Matrix } from './matrix.ts'
 import { type ElementType, elementType, type Node, node, type TensorInfo } from './proto.ts'
 
@@ -15,14 +16,16 @@ export interface Form {
 
 /**
  * One piece of model.onnx.data: where it goes and how it is made. `blocks` are a matrix as MatMulNBits wants it: codes at
- * `offset`, one float32 scale a block at `scalesOffset`. `transposed` is [columns, rows], as MatMul wants it.
+ * `offset`, one scale a block at `scalesOffset`. `transposed` is [columns, rows], as MatMul wants it. Whatever is combined
+ * with activations has their type.
  */
 export type Part = { readonly name: string; readonly offset: number; readonly bytes: number } & (
   | { readonly kind: 'data'; readonly data: ArrayBufferView }
-  | { readonly kind: 'values' | 'transposed'; readonly matrix: Matrix }
+  | { readonly kind: 'values' | 'transposed'; readonly matrix: Matrix; readonly activations: Activations }
   | {
       readonly kind: 'blocks'
       readonly matrix: Matrix
+      readonly activations: Activations
       readonly bits: 4 | 8
       readonly block: number
       readonly rounding: Rounding
@@ -38,8 +41,9 @@ export type Part = { readonly name: string; readonly offset: number; readonly by
 export interface WeightPlan {
   readonly tensors: TensorInfo[]
   readonly parts: Part[]
-  /** Adds a tensor of known values, or a matrix to be kept as float32. */
-  add(name: string, type: ElementType, dims: readonly number[], data: ArrayBufferView | Matrix): void
+  readonly activations: Activations
+  /** Adds a tensor of known values, or a matrix that is not quantised. */
+  add(name: string, dims: readonly number[], data: Float32Array | Matrix): void
   /** Adds a [rows, columns] matrix in the wanted form and returns the node that multiplies `input` by its transpose. */
   matmul(name: string, input: string, matrix: Matrix, form: Form): Node
   /** Bytes of the tensors whose name starts with `prefix`. */
@@ -54,7 +58,8 @@ const alignment = (bytes: number): number => (bytes >= 1 << 20 ? 4096 : 64)
 /** Activations in int8, the fast path of the CPU kernels (DESIGN §6). */
 const accuracyLevel = 4
 
-export function planWeights(fileName: string): WeightPlan {
+export function planWeights(fileName: string, activations: Activations = 'float32'): WeightPlan {
+  const width = bytesOf[activations]
   const tensors: TensorInfo[] = []
   const parts: Part[] = []
   const sizes = new Map<string, number>()
@@ -76,13 +81,16 @@ export function planWeights(fileName: string): WeightPlan {
   return {
     tensors,
     parts,
-    add(name, type, dims, data) {
-      if (ArrayBuffer.isView(data)) {
-        const offset = reserve(name, type, dims, data.byteLength)
+    activations,
+    add(name, dims, values) {
+      if (values instanceof Float32Array) {
+        const data = asActivations(values, activations)
+        const offset = reserve(name, activations, dims, data.byteLength)
         parts.push({ kind: 'data', name, offset, bytes: data.byteLength, data })
       } else {
-        const bytes = data.rows * data.columns * 4
-        parts.push({ kind: 'values', name, offset: reserve(name, type, dims, bytes), bytes, matrix: data })
+        const bytes = values.rows * values.columns * width
+        const offset = reserve(name, activations, dims, bytes)
+        parts.push({ kind: 'values', name, offset, bytes, matrix: values, activations })
       }
     },
     matmul(name, input, matrix, { quantisation, block, rounding = 'searched' }) {
@@ -90,23 +98,24 @@ export function planWeights(fileName: string): WeightPlan {
       const output = `${name}.out`
       const weight = `${name}.weight`
       if (quantisation === 'none') {
-        const bytes = rows * columns * 4
-        const offset = reserve(weight, 'float32', [columns, rows], bytes)
-        parts.push({ kind: 'transposed', name: weight, offset, bytes, matrix })
+        const bytes = rows * columns * width
+        const offset = reserve(weight, activations, [columns, rows], bytes)
+        parts.push({ kind: 'transposed', name: weight, offset, bytes, matrix, activations })
         return node('MatMul', [input, weight], [output])
       }
       const bits = quantisation === 'int4' ? 4 : 8
       const blocks = Math.ceil(columns / block)
       const bytes = (rows * blocks * block * bits) / 8
-      const scales = rows * blocks * 4
+      const scales = rows * blocks * width
       const offset = reserve(weight, 'uint8', [rows, blocks, (block * bits) / 8], bytes)
-      const scalesOffset = reserve(`${name}.scales`, 'float32', [rows, blocks], scales)
+      const scalesOffset = reserve(`${name}.scales`, activations, [rows, blocks], scales)
       parts.push({
         kind: 'blocks',
         name,
         offset,
         bytes,
         matrix,
+        activations,
         bits,
         block,
         rounding,

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { writeSync } from 'node:fs'
+import { asActivations } from '../onnx/half.ts'
 import { type Matrix, pickColumns, type ReadRows, readMatrix, stripRows } from '../onnx/matrix.ts'
 import type { Part } from '../onnx/weights.ts'
 import { quantise } from '../quantise.ts'
@@ -31,16 +32,16 @@ export function writePart(part: Part, fd: number, read: ReadRows): string {
       main.write(part.data)
       break
     case 'values':
-      eachStrip(part.matrix, read, (strip) => main.write(strip))
+      eachStrip(part.matrix, read, (strip) => main.write(asActivations(strip, part.activations)))
       break
     case 'transposed':
-      writeTransposed(part.matrix, main, read)
+      writeTransposed(part, main, read)
       break
     case 'blocks':
       eachStrip(part.matrix, read, (strip, _, rows) => {
         const quantised = quantise(strip, rows, part.matrix.columns, part.bits, part.block, part.rounding)
         main.write(quantised.data)
-        scales.write(quantised.scales)
+        scales.write(asActivations(quantised.scales, part.activations))
       })
   }
   return regions.map(({ hash }) => hash.digest('hex')).join()
@@ -92,7 +93,11 @@ function eachStrip(
 }
 
 /** Reads the matrix once for every strip of its columns, which become the rows of the file. */
-function writeTransposed(matrix: Matrix, region: Region, read: ReadRows): void {
+function writeTransposed(
+  { matrix, activations }: Part & { readonly kind: 'values' | 'transposed' },
+  region: Region,
+  read: ReadRows,
+): void {
   const { rows, columns } = matrix
   const width = Math.max(1, Math.min(columns, Math.floor(transposedStrip / rows)))
   const turned = new Float32Array(width * rows)
@@ -106,6 +111,6 @@ function writeTransposed(matrix: Matrix, region: Region, read: ReadRows): void {
       for (let r = 0; r < height; r++)
         for (let c = 0; c < count; c++) turned[c * rows + from + r] = strip[r * count + c]
     })
-    region.write(turned.subarray(0, count * rows))
+    region.write(asActivations(turned.subarray(0, count * rows), activations))
   }
 }

@@ -1,5 +1,6 @@
 import { createCipheriv, createHash } from 'node:crypto'
 import { writeSync } from 'node:fs'
+import { asActivations, bytesOf } from '../onnx/half.ts'
 import type { Part } from '../onnx/weights.ts'
 
 /**
@@ -39,13 +40,15 @@ export function writeNoise(part: Part, fd: number, seed: number): void {
       const { rows, columns } = part.matrix
       const isNorm = rows === 1
       const spread = isNorm ? 0 : gain * Math.sqrt(3 / columns)
-      return write(fd, noisyFloats(seed, part.name, rows * columns, isNorm ? 1 : 0, spread), part.offset)
+      const values = noisyFloats(seed, part.name, rows * columns, isNorm ? 1 : 0, spread)
+      return write(fd, asActivations(values, part.activations), part.offset)
     }
     case 'blocks': {
       const scale = gain / (codeDeviation[part.bits] * Math.sqrt(part.matrix.columns))
       write(fd, noise(seed, part.name, part.bytes), part.offset)
-      const scales = noisyFloats(seed, `${part.name}.scales`, part.scalesBytes / 4, scale, scale / 4)
-      return write(fd, scales, part.scalesOffset)
+      const count = part.scalesBytes / bytesOf[part.activations]
+      const scales = noisyFloats(seed, `${part.name}.scales`, count, scale, scale / 4)
+      return write(fd, asActivations(scales, part.activations), part.scalesOffset)
     }
     default:
       part satisfies never
