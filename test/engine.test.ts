@@ -574,3 +574,23 @@ t.test('a profile shows who ran what, and heavy work on the wrong side is refuse
   })
   t.throws(() => describePlacement({}, 'webgpu'), { code: 'provider_fallback' }, 'nothing seen is nothing proven')
 })
+
+t.test('a float16 package computes the same, to float16, at every level', async (t) => {
+  const root = t.testdir({})
+  const source = writeCheckpoint(join(root, 'hf'), tinyConfig, weights)
+  const [exact, half] = await Promise.all(
+    (['float32', 'float16'] as const).map(async (activations) => {
+      const out = join(root, activations)
+      await importModel({ source, out, quantisation: 'none', levels: 3, activations })
+      return open(out)
+    }),
+  )
+  t.equal(half.kvBytes * 2, exact.kvBytes)
+  const [a, b] = [exact.newSequence(), half.newSequence()]
+  for (let level = 0; level < exact.levels; level++) {
+    const expected = [...a.run(prompt, level, 0)]
+    t.ok(difference(b.run(prompt, level, 0), [expected]) < 0.02, `level ${level}`)
+  }
+  exact.close()
+  half.close()
+})

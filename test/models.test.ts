@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { bundledModelDir, modelsDir } from '../src/models/bundled.ts'
+import { halfToFloat, toHalf } from '../src/models/half.ts'
 import { importModel } from '../src/models/import.ts'
 import { cutLevels, orderByNorm, orderGroups } from '../src/models/levels.ts'
 import { decodeModel } from '../src/models/onnx/proto.ts'
 import { listPackages, openPackage, verifyPackage } from '../src/models/package.ts'
 import { dequantise, quantise } from '../src/models/quantise.ts'
-import { halfToFloat } from '../src/models/source/half.ts'
 import { syntheticShape } from '../src/models/synthetic/shapes.ts'
+import { misfits } from './support/gpu-kernels.ts'
 import { tinyConfig, tinyWeights, writeCheckpoint } from './support/tiny-llama.ts'
 
 fc.configureGlobal({ seed: 20261123 })
@@ -33,6 +34,19 @@ t.test('half precision is read as IEEE 754 says', async (t) => {
   for (const [half, value] of known) t.equal(halfToFloat(half), value)
   t.equal(halfToFloat(0x7c00), Number.POSITIVE_INFINITY)
   t.ok(Number.isNaN(halfToFloat(0x7e00)))
+  for (let half = 0; half < 0x7c00; half++) {
+    if (toHalf(halfToFloat(half)) !== half || toHalf(-halfToFloat(half)) !== (half | 0x8000)) t.fail(`half ${half}`)
+  }
+  const finite = fc.float({ min: -65504, max: 65504, noNaN: true })
+  fc.assert(
+    fc.property(finite, (value) => {
+      const half = toHalf(value)
+      const error = Math.abs(halfToFloat(half) - value)
+      const neighbours = [half - 1, half + 1].filter((h) => (h & 0x7fff) < 0x7c00 && (h & 0x8000) === (half & 0x8000))
+      return neighbours.every((h) => error <= Math.abs(halfToFloat(h) - value))
+    }),
+  )
+  t.throws(() => toHalf(65520), { code: 'import_unsupported', message: /65520.*float16/ })
 })
 
 t.test(
@@ -116,6 +130,25 @@ t.test('the graph has no control flow at all, and gates neither keys nor values'
     for (let i = 0; i < tinyConfig.layers; i++) t.equal(ungated(`layer.${i}.qkv`), `layer.${i}.input_norm`)
     t.equal(ungated('lm_head') ?? graph.node.at(-1)?.input[0], 'final_norm')
   }
+})
+
+t.test('every node of a float16 package is one that the CUDA and WebGPU kernels take', async (t) => {
+  const root = t.testdir({})
+  const source = writeCheckpoint(join(root, 'hf'), tinyConfig, tinyWeights(tinyConfig, 1), 2)
+  for (const quantisation of ['int4', 'none'] as const) {
+    const out = join(root, quantisation)
+    const manifest = await importModel({ source, out, quantisation, levels: 3, activations: 'float16' })
+    t.equal(manifest.dtype, 'float16')
+    t.notOk('model.kv8.onnx' in manifest.files)
+    const { graph } = decodeModel(readFileSync(join(out, 'model.onnx')))
+    t.same(misfits(graph, 'cuda'), [])
+    t.same(misfits(graph, 'webgpu'), [])
+  }
+  const { graph } = decodeModel(readFileSync(join(await importTiny(t, 'int4'), 'model.onnx')))
+  t.match(misfits(graph, 'cuda')[0], /GroupQueryAttention takes no float32/, 'the table can say no')
+  t.same(misfits(graph, 'webgpu'), [])
+  const rounded = decodeModel(readFileSync(join(await importTiny(t, 'int4'), 'model.kv8.onnx'))).graph
+  t.not(misfits(rounded, 'webgpu').length, 0, 'keys and values in 8 bits are the CPU’s')
 })
 
 t.test('a package tells the truth about itself', async (t) => {

@@ -1,5 +1,5 @@
+import { toHalf } from '../models/half.ts'
 import type { Manifest } from '../models/manifest.ts'
-import { toHalf } from '../models/onnx/half.ts'
 import { cacheParts, type KvType, names } from '../models/onnx/interface.ts'
 import type { Bound, Session } from './ort/session.ts'
 

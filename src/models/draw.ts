@@ -1,5 +1,5 @@
 import type { LayerLevels } from './levels.ts'
-import type { Activations } from './onnx/half.ts'
+import type { Activations } from './onnx/activations.ts'
 import type { KvType } from './onnx/interface.ts'
 import { emitLlama, type LlamaMatrices } from './onnx/llama.ts'
 import { encodeModel } from './onnx/proto.ts'

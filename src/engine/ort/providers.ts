@@ -1,5 +1,5 @@
 import { DeapdError, detailOf } from '../../errors.ts'
-import type { Activations } from '../../models/onnx/half.ts'
+import type { Activations } from '../../models/onnx/activations.ts'
 import type { Handle, Ort } from './api.ts'
 
 /** Who may run the graph's nodes, as rows. The graph is offered to one of them; what it does not take goes to the CPU. */

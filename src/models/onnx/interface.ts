@@ -1,5 +1,5 @@
+import type { Activations } from './activations.ts'
 import { gateName } from './builder.ts'
-import type { Activations } from './half.ts'
 
 /** How keys and values are kept: as the activations are, or rounded to 8 bits with one scale a channel. */
 export type KvType = Activations | 'int8'

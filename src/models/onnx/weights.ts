@@ -1,4 +1,4 @@
-import { type Activations, asActivations, bytesOf } from './half.ts'
+import { type Activations, asActivations, bytesOf } from './activations.ts'
 import type { Matrix } from './matrix.ts'
 import { type ElementType, elementType, type Node, node, type TensorInfo } from './proto.ts'
 

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { writeSync } from 'node:fs'
-import { asActivations } from '../onnx/half.ts'
+import { asActivations } from '../onnx/activations.ts'
 import { type Matrix, pickColumns, type ReadRows, readMatrix, stripRows } from '../onnx/matrix.ts'
 import type { Part } from '../onnx/weights.ts'
 import { quantise } from '../quantise.ts'

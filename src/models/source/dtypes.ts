@@ -1,6 +1,6 @@
+import { singles } from '../half.ts'
 import type { Dtype } from './dtype.ts'
 import { ggmlDtypes } from './ggml.ts'
-import { singles } from './half.ts'
 
 function decodeF32(raw: Buffer, into: Float32Array): void {
   new Uint8Array(into.buffer, into.byteOffset, into.byteLength).set(raw)

@@ -1,5 +1,5 @@
+import { singles } from '../half.ts'
 import type { Dtype } from './dtype.ts'
-import { singles } from './half.ts'
 
 /** ggml's numbers for how a tensor is stored (ggml.h, enum ggml_type); those without a decoder are named in the refusal. */
 const typeNames: Readonly<Record<number, string>> = {

@@ -1,6 +1,6 @@
 import { createCipheriv, createHash } from 'node:crypto'
 import { writeSync } from 'node:fs'
-import { asActivations, bytesOf } from '../onnx/half.ts'
+import { asActivations, bytesOf } from '../onnx/activations.ts'
 import type { Part } from '../onnx/weights.ts'
 
 /**
