@@ -196,6 +196,13 @@ export const errorTable = {
     message: 'The engine could not run the model: {detail}.',
     hint: 'See the log; `deapd doctor` checks the installation.',
   },
+  memory_short: {
+    status: 503,
+    exit: 1,
+    message:
+      'There is not enough memory for {what}: {neededGb} GB are needed and {freeGb} GB can be had (largest free block {largestBlock}). Nothing was loaded.',
+    hint: 'Stop what else takes memory, raise the limit of the service, or use a smaller model or context.',
+  },
   engine_lost: {
     status: 502,
     exit: 1,

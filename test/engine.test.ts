@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { calibrateKv } from '../src/engine/calibrate.ts'
 import { type Engine, type EngineAnswer, startEngine } from '../src/engine/client.ts'
+import { largestFreeBlock, readHeadroom, requireRoom } from '../src/engine/headroom.ts'
 import { spansOver } from '../src/engine/kv-cache.ts'
 import { chooseLevel } from '../src/engine/levels.ts'
 import { openModel } from '../src/engine/model.ts'
@@ -191,6 +192,36 @@ t.test(
     t.same(run('always'), { rows: plain.rows, state: 'made' }, 'a damaged one is made again')
     rmSync(data)
     t.same(run('always'), { rows: plain.rows, state: 'made' }, 'so is one that lost a file')
+  },
+)
+
+t.test(
+  'memory is asked for before it is taken: the kernel, control groups, and the numbers in a refusal',
+  async (t) => {
+    const gib = 2 ** 30
+    const group = (limit: string) => ({
+      'memory.max': limit,
+      'memory.current': String(3 * gib),
+      'memory.stat': `anon 5\ninactive_file ${gib}\n`,
+    })
+    const root = t.testdir({
+      proc: {
+        meminfo: `MemTotal: 9 kB\nMemAvailable:   ${8 * 1024 ** 2} kB\n`,
+        buddyinfo: 'Node 0, zone      DMA      1      0      0\nNode 0, zone   Normal      9      3      2      0\n',
+        self: { cgroup: '0::/system.slice/deapd.service\n' },
+      },
+      sys: { fs: { cgroup: { 'system.slice': { ...group('max'), 'deapd.service': group(String(6 * gib)) } } } },
+    })
+    t.same(readHeadroom(root), { availableBytes: 8 * gib, cgroupBytes: 4 * gib })
+    t.equal(largestFreeBlock(root), 4096 * 4)
+    t.doesNotThrow(() => requireRoom('a model', 3 * gib, readHeadroom(root)))
+    t.throws(() => requireRoom('a model', 4 * gib, readHeadroom(root)), {
+      code: 'memory_short',
+      message: /a model: 4.29 GB .* 4.04 GB/,
+    })
+    const unknown = readHeadroom(join(root, 'nowhere'))
+    t.same([unknown, largestFreeBlock(join(root, 'nowhere'))], [{ availableBytes: null, cgroupBytes: null }, null])
+    t.doesNotThrow(() => requireRoom('a model', 1e15, unknown), 'unknown is not zero')
   },
 )
 

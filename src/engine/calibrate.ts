@@ -1,5 +1,6 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { scalesFile } from '../models/draw.ts'
 import { type Manifest, manifestFile } from '../models/manifest.ts'
 import { hashFile, openPackage } from '../models/package.ts'
 import { openModel } from './model.ts'
@@ -12,8 +13,6 @@ export interface KvCalibration {
   readonly kl: number
   readonly kept: boolean
 }
-
-const scalesFile = 'kv-scales.bin'
 
 /** Above this, rounding keys and values would show; a greedy answer still changes at most where two tokens nearly tie. */
 const acceptedKl = 0.005

@@ -3,11 +3,13 @@
  * run blocks its thread, a native fault takes the process with it, and only its end surely gives unified memory back.
  */
 import { writeFileSync } from 'node:fs'
-import { freemem, setPriority } from 'node:os'
+import { setPriority } from 'node:os'
 import { openPackage } from '../models/package.ts'
 import { benchModel } from './bench.ts'
 import { failure } from './failure.ts'
 import type { Loaded } from './generation.ts'
+import { readHeadroom, requireRoom, roomBytes } from './headroom.ts'
+import { kvBytesPerSequence } from './kv-cache.ts'
 import { openModel } from './model.ts'
 import { loadOrt } from './ort/api.ts'
 import type { FromEngine, ToEngine } from './protocol.ts'
@@ -62,12 +64,14 @@ function load({
   const from = performance.now()
   const { manifest } = openPackage(modelDir)
   const ort = loadOrt()
+  const weightBytes = manifest.files['model.onnx.data']?.bytes ?? 0
+  requireRoom('the weights and one answer', weightBytes + kvBytesPerSequence(manifest))
   const model = openModel(ort, modelDir, manifest, threads, { provider, slots: maxSequences + 1 })
   const tokenizer = openTokenizer(modelDir)
   loaded = { model, tokenizer, encodeChat: openTemplate(modelDir, manifest, tokenizer) }
-  // A slot for each answer and one for scoring; pages nobody has written cost nothing.
-  const fitting = Math.floor((freemem() * cachePart) / model.kvBytes)
-  const sequences = Math.max(1, Math.min(maxSequences, fitting))
+  // A slot for each answer and one for scoring; pages nobody has written cost nothing. A long context gets fewer answers at a time: each may come to fill its cache.
+  const room = roomBytes(readHeadroom()) ?? Number.POSITIVE_INFINITY
+  const sequences = Math.max(1, Math.min(maxSequences, Math.floor((room * cachePart) / model.kvBytes)))
   scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, drafts, send })
   send({
     type: 'loaded',
@@ -76,7 +80,7 @@ function load({
     provider: model.provider,
     runtime: `onnxruntime ${ort.version}`,
     kvBytes: model.kvBytes,
-    weightBytes: manifest.files['model.onnx.data']?.bytes ?? 0,
+    weightBytes,
   })
 }
 

@@ -47,6 +47,10 @@ const made: Readonly<Record<KvType, (value: number) => number>> = {
   int8: (value) => 100 * value,
 }
 
+/** Bytes of keys and values that one full sequence of a package takes. */
+export const kvBytesPerSequence = ({ shape, kv_scales }: Manifest): number =>
+  2 * shape.layers * shape.kv_heads * shape.cache_head_size * shape.context_tokens * (kv_scales === undefined ? 4 : 1)
+
 export function createKvCache(
   session: Session,
   { shape }: Manifest,

@@ -17,6 +17,9 @@ export const graphFiles: Readonly<Record<KvType, string>> = {
 /** Which channels and heads the levels take, in order: the widths and counts in the manifest are lengths of these lists. */
 export const orderFile = 'order.json'
 
+/** What one step of an int8 key or value stands for; the manifest names it when it is used. */
+export const scalesFile = 'kv-scales.bin'
+
 export interface Drawing {
   readonly form: Form
   readonly levels: readonly LayerLevels[]

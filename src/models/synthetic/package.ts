@@ -3,10 +3,11 @@ import { closeSync, existsSync, mkdirSync, openSync, readdirSync, renameSync, rm
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { describePackage } from '../describe.ts'
-import { type Drawing, drawPackage } from '../draw.ts'
+import { type Drawing, drawPackage, scalesFile } from '../draw.ts'
 import { chunkChannelsFor, cutLevels, layerLevels } from '../levels.ts'
 import { Manifest, manifestFile } from '../manifest.ts'
 import { tensorMatrix } from '../onnx/matrix.ts'
+import { cacheHeadSize } from '../onnx/padding.ts'
 import { openPackage } from '../package.ts'
 import { dataFile, writeError } from '../pipeline/workspace.ts'
 import type { LayerMatrices } from '../source/checkpoint.ts'
@@ -120,6 +121,10 @@ function fill(folder: string, shape: LlamaShape, drawing: Drawing, options: Synt
     source: `deapd bench --synthetic ${name}, seed ${seed}`,
     licence: 'none needed: made up',
   }
-  const manifest = describePackage(folder, [dataFile, ...Object.keys(files)], extras, shape, drawing)
-  writeFileSync(join(folder, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`)
+  // Keys and values of the noise have a deviation near one: so many steps of an int8 hold six of them.
+  const channels = 2 * shape.layers * shape.kvHeads * cacheHeadSize(shape.headSize)
+  writeFileSync(join(folder, scalesFile), new Uint8Array(new Float32Array(channels).fill(6 / 127).buffer))
+  const manifest = describePackage(folder, [dataFile, scalesFile, ...Object.keys(files)], extras, shape, drawing)
+  const keys = { ...manifest, kv_scales: scalesFile }
+  writeFileSync(join(folder, manifestFile), `${JSON.stringify(keys, null, 2)}\n`)
 }
