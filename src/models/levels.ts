@@ -27,29 +27,36 @@ const smallestShare = 0.42
 /** Heads come in at most this many steps: a step of a large model should be large enough to be mapped (ort/session.ts). */
 const headSteps = 8
 
+/** Part of the MLP that goes before any head does. */
+const leastMlp = 0.25
+
 export const chunkChannelsFor = (ffnSize: number): number => (ffnSize < 1024 ? 32 : 128)
 
 /**
  * `levels` nested sub-networks of whole chunks and heads, spaced evenly by the bytes they read, from `smallestShare` to
- * everything; fewer when a layer has fewer chunks and heads than that.
+ * everything; fewer when a layer has fewer chunks and heads than that. Heads are given up only when the MLP is down to
+ * `leastMlp`: looking things up suffers first (README's answers per level).
  */
 export function cutLevels(shape: LlamaShape, form: Form, levels: number): Cut {
   const { ffnSize, kvHeads } = shape
   const chunkChannels = chunkChannelsFor(ffnSize)
   const chunks = Math.ceil(ffnSize / chunkChannels)
-  const smallest = gatedFraction(shape, form)
-  const cuts = Array.from({ length: levels }, (_, level) => {
-    if (level === levels - 1) return { width: ffnSize, count: kvHeads }
-    const fraction = smallest + ((1 - smallest) * level) / (levels - 1)
+  const headStep = Math.ceil(kvHeads / headSteps)
+  const steps = Math.ceil(kvHeads / headStep)
+  const { mlp, heads, always } = bytesOf(shape, form)
+  const cuts: { width: number; count: number }[] = []
+  for (let level = 0; level < levels - 1; level++) {
+    const share = smallestShare + ((1 - smallestShare) * level) / (levels - 1)
+    const kept = share * (mlp + heads + always) - always
     // The smallest level rounds down, so that it is at most as large as asked for.
-    const part = (of: number): number =>
-      Math.max(1, level === 0 ? Math.floor(fraction * of) : Math.round(fraction * of))
-    const heads = Math.ceil(kvHeads / headSteps)
-    return {
-      width: Math.min(ffnSize, part(chunks) * chunkChannels),
-      count: Math.min(kvHeads, part(Math.ceil(kvHeads / heads)) * heads),
-    }
-  })
+    const part = (fraction: number, of: number): number =>
+      Math.min(of, Math.max(1, level === 0 ? Math.floor(fraction * of) : Math.round(fraction * of)))
+    const before = cuts[level - 1] ?? { width: 0, count: 0 }
+    const count = Math.min(kvHeads, Math.max(before.count, part((kept - leastMlp * mlp) / heads, steps) * headStep))
+    const width = part((kept - (count / kvHeads) * heads) / mlp, chunks) * chunkChannels
+    cuts.push({ width: Math.min(ffnSize, Math.max(before.width, width)), count })
+  }
+  cuts.push({ width: ffnSize, count: kvHeads })
   const distinct = cuts.filter(
     (cut, i) => i === cuts.length - 1 || cut.width < cuts[i + 1].width || cut.count < cuts[i + 1].count,
   )
@@ -60,16 +67,18 @@ export function cutLevels(shape: LlamaShape, form: Form, levels: number): Cut {
   }
 }
 
-/** The fraction of what can be gated that the smallest level keeps. */
-function gatedFraction(
+/** Bytes that gates can leave out, MLP and heads, and those that every level reads. */
+function bytesOf(
   { hiddenSize, ffnSize, heads, kvHeads, headSize, layers, vocabSize }: LlamaShape,
   form: Form,
-): number {
+): { readonly mlp: number; readonly heads: number; readonly always: number } {
   const bytes = (bits: number): number => (form.quantisation === 'none' ? 4 : bits / 8 + 4 / form.block)
-  const body = bytes(form.quantisation === 'int4' ? 4 : 8)
-  const gateable = layers * hiddenSize * (3 * ffnSize + 2 * heads * headSize) * body
-  const always = layers * hiddenSize * 2 * kvHeads * headSize * body + vocabSize * hiddenSize * bytes(8)
-  return Math.min(1, Math.max(0, (smallestShare * (gateable + always) - always) / gateable))
+  const body = layers * hiddenSize * bytes(form.quantisation === 'int4' ? 4 : 8)
+  return {
+    mlp: body * 3 * ffnSize,
+    heads: body * 2 * heads * headSize,
+    always: body * 2 * kvHeads * headSize + vocabSize * hiddenSize * bytes(8),
+  }
 }
 
 /** Places of the largest sums first; of equal ones the earlier. */
