@@ -23,6 +23,7 @@ import { openPackage } from '../src/models/package.ts'
 const bundled = fileURLToPath(new URL('../models/support-xs', import.meta.url))
 const checkpoint = fileURLToPath(new URL('../models/support/checkpoint', import.meta.url))
 const ort = loadOrt()
+const full = openPackage(bundled).manifest.levels.length - 1
 
 const greedy: Sampling = {
   maxTokens: 8,
@@ -283,7 +284,7 @@ t.test('whatever comes in between, every request ends once and answers are those
         busy.scheduler.cancel(asked[what.cancel % asked.length].id)
       } else if ('chunk' in what) {
         const { chunk: prefillChunk, concurrency } = what
-        busy.scheduler.setOrder({ capLevel: 3, ecoLevel: 3, duty: 1, prefillChunk, concurrency })
+        busy.scheduler.setOrder({ capLevel: full, ecoLevel: full, duty: 1, prefillChunk, concurrency })
       } else if ('wait' in what) {
         for (let i = 0; i < what.wait; i++) await new Promise((resolve) => setImmediate(resolve))
       }
@@ -503,7 +504,7 @@ t.test('stop strings, lengths and levels belong to each answer, also in one run'
   await ask(chat('plain', 'Price of 7306?', { sampling }))
   const text = texts.get('plain') ?? ''
   const stop = text.slice(4, 7)
-  scheduler.setOrder({ capLevel: 3, ecoLevel: 0, duty: 1 })
+  scheduler.setOrder({ capLevel: full, ecoLevel: 0, duty: 1 })
   await ask(
     chat('stopped', 'Price of 7306?', { sampling: { ...sampling, stop: [stop] } }),
     chat('low', 'Price of 7306?', { sampling, policy: 'eco', level: 1 }),
@@ -512,9 +513,9 @@ t.test('stop strings, lengths and levels belong to each answer, also in one run'
   )
   t.equal(texts.get('stopped'), text.slice(0, text.indexOf(stop)))
   t.match(done.get('stopped'), { finishReason: 'stop', degraded: false })
-  t.match(done.get('exact'), { finishReason: 'length', completionTokens: 20, levels: { 3: 20 } })
-  t.same(done.get('low')?.levels, { 1: 23, 3: 1 }, 'a named level is that level')
-  t.ok((done.get('eco')?.levels[3] ?? 0) > 1, 'carried along while others ran at the full level')
+  t.match(done.get('exact'), { finishReason: 'length', completionTokens: 20, levels: { [full]: 20 } })
+  t.same(done.get('low')?.levels, { 1: 23, [full]: 1 }, 'a named level is that level')
+  t.ok((done.get('eco')?.levels[full] ?? 0) > 1, 'carried along while others ran at the full level')
   t.ok((done.get('eco')?.levels[0] ?? 0) > 1, 'and by itself at the level that was ordered')
   t.ok(steps.every(({ parts }) => new Set(parts.map(({ requestId }) => requestId)).size === parts.length))
 })
