@@ -88,23 +88,42 @@ t.test('levels are whole chunks and heads, nested, down to 42 % of the bytes, an
   const int4 = { quantisation: 'int4', block: 128 } as const
   const llama = syntheticShape('llama-2-7b')
   const cut = cutLevels(llama, int4, 8)
-  t.equal(cut.widths.length, 8)
+  t.equal(cut.layers[0].widths.length, 8)
   t.equal(cut.chunkChannels, 128)
   const read = (level: number) => {
-    const { hiddenSize: h, layers, vocabSize } = llama
-    const body = layers * h * (3 * cut.widths[level] + 2 * 128 * cut.counts[level] + 2 * h) * (0.5 + 4 / 128)
+    const { hiddenSize: h, vocabSize } = llama
+    const body = cut.layers.reduce(
+      (sum, { widths, counts }) => sum + h * (3 * widths[level] + 2 * 128 * counts[level] + 2 * h) * (0.5 + 4 / 128),
+      0,
+    )
     return body + vocabSize * h * (1 + 4 / 128)
   }
   t.ok(read(0) / read(7) <= 0.42 && read(0) / read(7) > 0.4, `${read(0) / read(7)}`)
-  const chunks = fc.integer({ min: 1, max: 20_000 })
+  for (let level = 1; level < 8; level++) {
+    const step = (read(level) - read(level - 1)) / read(7)
+    t.ok(step > 0.06 && step < 0.11, `level ${level} reads ${step} more: even steps`)
+  }
+  const sizes = fc.integer({ min: 1, max: 20_000 })
   const heads = fc.integer({ min: 1, max: 40 })
+  const counts = fc.integer({ min: 1, max: 8 })
   fc.assert(
-    fc.property(chunks, heads, fc.integer({ min: 1, max: 8 }), (ffnSize, kvHeads, levels) => {
-      const { widths, counts, chunkChannels } = cutLevels({ ...llama, ffnSize, kvHeads, heads: kvHeads }, int4, levels)
-      const nested = widths.every((w, i) => i === 0 || (w >= widths[i - 1] && counts[i] >= counts[i - 1]))
-      const distinct = widths.every((w, i) => i === 0 || w > widths[i - 1] || counts[i] > counts[i - 1])
-      const whole = widths.every((w) => w === ffnSize || (w > 0 && w % chunkChannels === 0))
-      return nested && distinct && whole && widths.at(-1) === ffnSize && counts.at(-1) === kvHeads
+    fc.property(sizes, heads, counts, counts, (ffnSize, kvHeads, layers, levels) => {
+      const shape = { ...llama, ffnSize, kvHeads, heads: kvHeads, layers }
+      const { layers: cuts, chunkChannels } = cutLevels(shape, int4, levels)
+      const many = cuts[0].widths.length
+      const grows = (level: number) =>
+        cuts.some(({ widths, counts }) => widths[level] > widths[level - 1] || counts[level] > counts[level - 1])
+      const distinct = Array.from({ length: many - 1 }, (_, i) => grows(i + 1)).every(Boolean)
+      return (
+        distinct &&
+        many <= levels &&
+        cuts.every(({ widths, counts }) => {
+          const nested = widths.every((w, i) => i === 0 || (w >= widths[i - 1] && counts[i] >= counts[i - 1]))
+          const whole = widths.every((w) => w === ffnSize || (w > 0 && w % chunkChannels === 0))
+          const gates = new Set(widths).size <= 3 && new Set(counts).size <= 2
+          return nested && whole && gates && widths.at(-1) === ffnSize && counts.at(-1) === kvHeads
+        })
+      )
     }),
   )
 })

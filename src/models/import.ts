@@ -125,6 +125,6 @@ async function orderLayers(
   return layers.map((_, i) => {
     const [gate, up, down, q, o] = sums.slice(5 * i, 5 * i + 5)
     const channels = orderByNorm(gate.rows, up.rows, down.columns)
-    return layerLevels(cut, channels, orderGroups(q.rows, o.columns, shape.kvHeads))
+    return layerLevels(cut, i, channels, orderGroups(q.rows, o.columns, shape.kvHeads))
   })
 }

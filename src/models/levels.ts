@@ -13,12 +13,11 @@ export interface LayerLevels {
   readonly counts: readonly number[]
 }
 
-/** Widths and counts of every level, the same in all layers. */
+/** What the levels run of every layer. */
 export interface Cut {
   /** Channels in one chunk: 128, or 32 where a layer has fewer than 1,024 (DESIGN §6). */
   readonly chunkChannels: number
-  readonly widths: readonly number[]
-  readonly counts: readonly number[]
+  readonly layers: readonly Pick<LayerLevels, 'widths' | 'counts'>[]
 }
 
 /** Share of the weight bytes that the smallest level reads, where what every level reads allows it. */
@@ -33,39 +32,56 @@ const leastMlp = 0.25
 export const chunkChannelsFor = (ffnSize: number): number => (ffnSize < 1024 ? 32 : 128)
 
 /**
- * `levels` nested sub-networks of whole chunks and heads, spaced evenly by the bytes they read, from `smallestShare` to
- * everything; fewer when a layer has fewer chunks and heads than that. Heads are given up only when the MLP is down to
- * `leastMlp`: looking things up suffers first (README's answers per level).
+ * Up to `levels` nested sub-networks of whole chunks and heads, spaced evenly by the bytes they read, from `smallestShare` to
+ * everything. A layer has at most two gates on its MLP and one on its heads, because each costs the full network time; so levels
+ * differ in how many layers have got back their heads, then half and then all of their channels.
  */
 export function cutLevels(shape: LlamaShape, form: Form, levels: number): Cut {
-  const { ffnSize, kvHeads } = shape
+  const { ffnSize, kvHeads, layers } = shape
   const chunkChannels = chunkChannelsFor(ffnSize)
-  const chunks = Math.ceil(ffnSize / chunkChannels)
-  const headStep = Math.ceil(kvHeads / headSteps)
-  const steps = Math.ceil(kvHeads / headStep)
   const { mlp, heads, always } = bytesOf(shape, form)
-  const cuts: { width: number; count: number }[] = []
-  for (let level = 0; level < levels - 1; level++) {
-    const share = smallestShare + ((1 - smallestShare) * level) / (levels - 1)
-    const kept = share * (mlp + heads + always) - always
-    // The smallest level rounds down, so that it is at most as large as asked for.
-    const part = (fraction: number, of: number): number =>
-      Math.min(of, Math.max(1, level === 0 ? Math.floor(fraction * of) : Math.round(fraction * of)))
-    const before = cuts[level - 1] ?? { width: 0, count: 0 }
-    const count = Math.min(kvHeads, Math.max(before.count, part((kept - leastMlp * mlp) / heads, steps) * headStep))
-    const width = part((kept - (count / kvHeads) * heads) / mlp, chunks) * chunkChannels
-    cuts.push({ width: Math.min(ffnSize, Math.max(before.width, width)), count })
-  }
-  cuts.push({ width: ffnSize, count: kvHeads })
-  const distinct = cuts.filter(
-    (cut, i) => i === cuts.length - 1 || cut.width < cuts[i + 1].width || cut.count < cuts[i + 1].count,
-  )
+  const least = levels === 1 ? { width: ffnSize, count: kvHeads } : smallest(shape, chunkChannels, mlp, heads, always)
+  const middle = Math.ceil((least.width + ffnSize) / 2 / chunkChannels) * chunkChannels
+  const order = outsideIn(layers)
+  const steps = [
+    ...order.map((layer) => ({ layer, width: least.width, count: kvHeads })),
+    ...order.map((layer) => ({ layer, width: Math.min(ffnSize, middle), count: kvHeads })),
+    ...order.map((layer) => ({ layer, width: ffnSize, count: kvHeads })),
+  ]
+  const states = [Array.from({ length: layers }, () => least)]
+  for (const { layer, ...state } of steps) states.push(states[states.length - 1].with(layer, state))
+  const shares = states.map((state) => {
+    const part = state.reduce((sum, { width, count }) => sum + (width / ffnSize) * mlp + (count / kvHeads) * heads, 0)
+    return (part / layers + always) / (mlp + heads + always)
+  })
+  const wanted = Array.from({ length: levels }, (_, i) => shares[0] + ((1 - shares[0]) * i) / Math.max(1, levels - 1))
+  const chosen = [...new Set(wanted.map((share) => nearest(shares, share)))]
   return {
     chunkChannels,
-    widths: distinct.map(({ width }) => width),
-    counts: distinct.map(({ count }) => count),
+    layers: order.map((_, layer) => ({
+      widths: chosen.map((i) => states[i][layer].width),
+      counts: chosen.map((i) => states[i][layer].count),
+    })),
   }
 }
+
+/** Width and heads of the smallest level, rounded down so that it is at most as large as asked for. */
+function smallest({ ffnSize, kvHeads }: LlamaShape, chunk: number, mlp: number, heads: number, always: number) {
+  const headStep = Math.ceil(kvHeads / headSteps)
+  const kept = smallestShare * (mlp + heads + always) - always
+  const part = (fraction: number, of: number): number => Math.min(of, Math.max(1, Math.floor(fraction * of)))
+  const count = Math.min(kvHeads, part((kept - leastMlp * mlp) / heads, Math.ceil(kvHeads / headStep)) * headStep)
+  const width = part((kept - (count / kvHeads) * heads) / mlp, Math.ceil(ffnSize / chunk)) * chunk
+  return { width: Math.min(ffnSize, width), count }
+}
+
+/** Layers from both ends to the middle, where pruning hurts least (deap.md §4.2 keeps the first two and the last). */
+const outsideIn = (layers: number): readonly number[] =>
+  Array.from({ length: layers }, (_, i) => (i % 2 === 0 ? i / 2 : layers - (i + 1) / 2))
+
+/** Place of the value nearest to `wanted`; the last of equal ones, so that the end is the end. */
+const nearest = (values: readonly number[], wanted: number): number =>
+  values.reduce((best, value, i) => (Math.abs(value - wanted) <= Math.abs(values[best] - wanted) ? i : best), 0)
 
 /** Bytes that gates can leave out, MLP and heads, and those that every level reads. */
 function bytesOf(
@@ -100,10 +116,9 @@ export function orderGroups(queryRows: Float64Array, outputColumns: Float64Array
   return bySum(sums)
 }
 
-/** The same cut for a layer with its own orders. */
-export const layerLevels = ({ widths, counts }: Cut, channels: Int32Array, groups: Int32Array): LayerLevels => ({
+/** The cut of one layer with its own orders. */
+export const layerLevels = ({ layers }: Cut, layer: number, channels: Int32Array, groups: Int32Array): LayerLevels => ({
   channels,
-  widths,
   groups,
-  counts,
+  ...layers[layer],
 })

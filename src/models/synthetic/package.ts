@@ -68,7 +68,6 @@ function draw(shape: LlamaShape, { block, levels }: SyntheticOptions): Drawing {
   const form = { quantisation: 'int4', block: Math.min(block, chunkChannelsFor(ffnSize)) } as const
   const cut = cutLevels(shape, form, levels)
   const inOrder = (length: number): Int32Array => Int32Array.from({ length }, (_, i) => i)
-  const each = layerLevels(cut, inOrder(ffnSize), inOrder(kvHeads))
   const norm = tensorMatrix('norm', 1, hiddenSize)
   const query = tensorMatrix('q', heads * headSize, hiddenSize)
   const keyValue = tensorMatrix('kv', kvHeads * headSize, hiddenSize)
@@ -86,7 +85,8 @@ function draw(shape: LlamaShape, { block, levels }: SyntheticOptions): Drawing {
   }
   const head = tensorMatrix('head', vocabSize, hiddenSize)
   const all = <T>(one: T): T[] => Array.from({ length: layers }, () => one)
-  return drawPackage(shape, form, all(each), { embedding: head, layers: all(layer), finalNorm: norm, head })
+  const levelled = cut.layers.map((_, i) => layerLevels(cut, i, inOrder(ffnSize), inOrder(kvHeads)))
+  return drawPackage(shape, form, levelled, { embedding: head, layers: all(layer), finalNorm: norm, head })
 }
 
 /** Of everything that decides whether a package from before can still be used. */
