@@ -1,6 +1,6 @@
 import { findBoard } from '../board/boards/index.ts'
 import type { Figures } from './figures.ts'
-import { faultReaction } from './reaction.ts'
+import { faultBar, faultReaction } from './reaction.ts'
 import { simulate } from './run.ts'
 import { scenarios } from './scenarios.ts'
 import { type Setup, simulationOf, usualSetup } from './setup.ts'
@@ -24,8 +24,8 @@ export interface Size {
 export const fullSize: Size = { draws: 100, hourSeconds: 3600, daySeconds: 86_400 }
 export const quickSize: Size = { draws: 10, hourSeconds: 600, daySeconds: 14_400 }
 
-/** The law was tuned on seeds 1 to 6; the report is about others. */
-const firstSeed = 1001
+/** The report is about seeds that nothing was tuned or examined on (README says which were). */
+const firstSeed = 9001
 
 const run = (over: Partial<Setup>): Figures => simulate(simulationOf({ ...usualSetup, plantError: 0.3, ...over }))
 const seeds = (count: number): readonly number[] => Array.from({ length: count }, (_, i) => firstSeed + i)
@@ -97,6 +97,13 @@ const energy: Claim = {
   bar: 'below it in ≥ 95 % of draws, never more than 2 % above; target 0.90; MAXN ≤ 0.80',
   measure: ({ draws }) => {
     const rows = seeds(draws).map(compareEnergy)
+    const apart = [true, false].map((late) => {
+      const ratios = rows.filter((row) => row.late === late).map(({ equal }) => equal)
+      return { count: ratios.length, mean: meanWithInterval(ratios).mean, most: most(ratios) }
+    })
+    const [late, inTime] = apart.map(
+      ({ count, mean, most }) => `${count} draws ${mean.toFixed(3)}, most ${most.toFixed(3)}`,
+    )
     const better = rows.filter(({ equal }) => equal < 1).length
     const { share, low } = shareWithInterval(better, rows.length)
     const column = (of: (row: (typeof rows)[number]) => number): string => {
@@ -108,7 +115,8 @@ const energy: Claim = {
     const maxn = meanWithInterval(rows.map((row) => row.maxn)).mean
     return {
       figure:
-        `${column(({ equal }) => equal)} of it; below in ${percent(share, 0)} (at least ${percent(low, 0)}); against any fixed clock under ` +
+        `${column(({ equal }) => equal)} of it; below in ${percent(share, 0)} (at least ${percent(low, 0)}); ` +
+        `where such a clock exists, ${inTime}; where none is as punctual and the fastest under the budget stands in, ${late}; against any fixed clock under ` +
         `the budget, however late ${column(({ any }) => any)}; MAXN ${column((row) => row.maxn)}; PID ${column(({ pid }) => pid)}`,
       holds: share >= 0.95 && most(rows.map(({ equal }) => equal)) <= 1.02 && maxn <= 0.8,
       note: target <= 0.9 ? undefined : `the target of 0.90 was missed by ${(target - 0.9).toFixed(3)}`,
@@ -133,6 +141,7 @@ function compareEnergy(seed: number) {
   const ratio = (others: readonly Figures[]): number => joules(own) / Math.min(...others.map(joules))
   return {
     equal: ratio(equal),
+    late: inTime.length === 0,
     any: ratio(under),
     maxn: ratio([run({ ...arm, governor: 'maxn' })]),
     pid: ratio([run({ ...arm, governor: 'pid' })]),
@@ -167,7 +176,7 @@ const day: Claim = {
 function faultClaim(name: string): Claim {
   return {
     what: `${name}: ${scenarios[name as keyof typeof scenarios].says}`,
-    bar: 'safe point within 1 s, alarm, recovery without restart',
+    bar: faultBar(name),
     measure: ({ draws }) => {
       const reactions = seeds(Math.max(3, Math.ceil(draws / 20))).map((seed) =>
         faultReaction({ ...usualSetup, scenario: name, plantError: 0.3, seconds: 180, seed, latencyTarget: 0 }),
@@ -176,7 +185,7 @@ function faultClaim(name: string): Claim {
       const alarms = [...new Set(reactions.flatMap(({ alarms }) => alarms))].join(', ')
       return {
         figure:
-          `safe after ${quantile(safeMs, 0.5).toFixed(0)} ms (most ${most(safeMs).toFixed(0)}), alarm ${alarms || 'none due'}, ` +
+          `so after ${quantile(safeMs, 0.5).toFixed(0)} ms (most ${most(safeMs).toFixed(0)}), alarm ${alarms || 'none'}, ` +
           `back after ${most(reactions.map(({ backMs }) => backMs)).toFixed(0)} ms, longest excursion ${most(reactions.map((r) => r.excursionMs)).toFixed(0)} ms`,
         holds: reactions.every((r) => r.safeMs <= 1000 && r.alarmed && r.backMs <= 60_000 && r.excursionMs <= 200),
       }
