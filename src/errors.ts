@@ -70,8 +70,14 @@ export const errorTable = {
   lease_invalid: {
     status: 400,
     exit: 2,
-    message: 'A lease of "{value}" cannot be used. The old budget stays.',
+    message: 'A lease of "{value}" cannot be used. Nothing was changed.',
     hint: 'Give seconds, or a number with s, m or h, for example 15m.',
+  },
+  hold_invalid: {
+    status: 400,
+    exit: 2,
+    message: 'A hold with {what} cannot be used: {detail}. Nothing was changed.',
+    hint: 'GPU clocks in MHz: {points}; levels: 0 to {top}.',
   },
   setting_invalid: {
     status: 400,

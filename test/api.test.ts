@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import { buildApp } from '../src/api/app.ts'
 import type { Answer, ApiDeps, BudgetState, EnergyWindow } from '../src/api/ports.ts'
 import type { Timing } from '../src/api/scope.ts'
+import { createHold } from '../src/daemon/hold.ts'
 import type { GenerateRequest } from '../src/engine/protocol.ts'
 import { monotonicMs } from '../src/engine/protocol.ts'
 import { DeapdError, type ErrorCode, errorTable } from '../src/errors.ts'
@@ -150,6 +151,12 @@ function fake(t: Test, generate: Generate = says('Hel', 'lo', ' there'), more: P
         listeners.add(listener)
         return () => listeners.delete(listener)
       },
+      hold: createHold({
+        pointsHz: [306e6, 510e6],
+        levels: 4,
+        now: () => new Date('2026-11-23T10:00:00Z'),
+        onChange: () => undefined,
+      }),
       budget: {
         get: () => budget,
         set: (watts, lease, source) => {
@@ -755,6 +762,42 @@ t.test('ollama: what clients ask at their start', async (t) => {
     t.equal(reply.statusCode, 501)
     t.type(reply.json().error, 'string')
   }
+})
+
+t.test('a point held by hand', async (t) => {
+  const { app } = fake(t)
+  const put = (payload: object) =>
+    app.inject({
+      method: 'PUT',
+      url: '/v1/power/hold',
+      headers: { 'content-type': 'application/json' },
+      payload: JSON.stringify(payload),
+    })
+  const free = {
+    gpu_hz: null,
+    level: null,
+    source: 'none',
+    lease_until: null,
+    gpu_points_hz: [306e6, 510e6],
+    levels: 4,
+  }
+  t.same((await app.inject('/v1/power/hold')).json(), free)
+  const held = { gpu_hz: 510e6, level: 2, source: 'cli', lease_until: '2026-11-23T10:15:00.000Z' }
+  t.match((await put({ gpu_mhz: 510, level: 2, lease_s: 900, source: 'cli' })).json(), held)
+  for (const order of [
+    {},
+    { gpu_mhz: 511 },
+    { gpu_mhz: 'x' },
+    { level: 4 },
+    { level: 0.5 },
+    { level: -1, gpu_mhz: 306 },
+  ]) {
+    const reply = await put(order)
+    t.match([reply.statusCode, reply.json()], [400, { error: { code: 'hold_invalid' } }], JSON.stringify(order))
+  }
+  t.match((await put({ level: 1, lease_s: -1 })).json(), { error: { code: 'lease_invalid' } })
+  t.match((await app.inject('/v1/power/hold')).json(), held, 'a refused order changes nothing')
+  t.same((await app.inject({ method: 'DELETE', url: '/v1/power/hold' })).json(), free)
 })
 
 t.test('power, budget and energy windows', async (t) => {

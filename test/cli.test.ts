@@ -143,6 +143,8 @@ t.test('bad input is a sentence and an exit code', async (t) => {
     [['status'], 1, /No deapd answers/],
     [['budget', '-5'], 1, /No deapd answers/],
     [['budget', '30', '--lease', 'soon'], 2, /lease of "soon"/],
+    [['hold', '--level', '1'], 1, /No deapd answers/],
+    [['hold', '--level', '1', '--lease', 'soon'], 2, /lease of "soon"/],
   ]
   for (const [args, code, message] of cases) {
     const result = await deapd(...args)

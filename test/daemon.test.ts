@@ -226,6 +226,23 @@ t.test('without a sensor the daemon runs at its safest point and says why', asyn
   t.match(body.usage.energy.joules_reason, /./)
 })
 
+t.test('a hold is kept, stays below the budget, and ends', async (t) => {
+  const { daemon, call } = await start(t)
+  const burst = call('/v1/chat/completions', long)
+  await call('/v1/power/hold', { gpu_mhz: 408, level: 1, lease_s: 2 }, 'PUT')
+  const held = await until(daemon.snapshot, (s) => s.governor.reason === 'hold', 'the hold')
+  t.match(held, {
+    clocks: { gpuCapHz: 408e6 },
+    governor: { level: 1, holdGpuHz: 408e6, holdLevel: 1, holdSource: 'http' },
+  })
+  await until(daemon.snapshot, (s) => s.governor.holdSource === 'none', 'the end of its lease')
+  await call('/v1/power/hold', { level: 0 }, 'PUT')
+  await until(daemon.snapshot, (s) => s.governor.holdLevel === 0 && s.governor.level === 0, 'a hold without a lease')
+  await call('/v1/power/hold', undefined, 'DELETE')
+  await until(daemon.snapshot, (s) => s.governor.holdSource === 'none', 'its release')
+  await burst
+})
+
 t.test('budget orders', async (t) => {
   let now = new Date('2026-01-01T00:00:00Z')
   const make = (earlier: Parameters<typeof createBudget>[0]['earlier']) =>

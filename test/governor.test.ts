@@ -454,6 +454,23 @@ t.test('a hold pins the point, never above what is allowed', async (t) => {
   t.match(held, { gpuHz: 510_000_000, capLevel: 1, reason: 'hold', duty: 1 })
   const capped = last(run({ seconds: 15, limits: { hold: { gpuHz: top, level: null } }, budget: () => 30 }))
   t.ok(capped.watts <= 30 && capped.decision.gpuHz < top)
+  const pinned = { gpuHz: top, level: null }
+  const blind = last(
+    run({
+      seconds: 15,
+      limits: { hold: pinned },
+      now: (atMs) => (atMs > 10_000 ? { reading: { totalWatts: null } } : {}),
+    }),
+  )
+  t.match(blind.decision, { reason: 'telemetry_missing', gpuHz: ladder.gpuHz[0] }, 'nor without sensors')
+  const hot = last(
+    run({
+      seconds: 15,
+      limits: { hold: pinned },
+      now: (atMs) => (atMs > 10_000 ? { reading: { tjCelsius: 98 } } : {}),
+    }),
+  )
+  t.ok(hot.decision.gpuHz < top && hot.decision.reason === 'thermal', 'nor in the heat')
 })
 
 t.test('aim: less than the budget, and something even of a small one', async (t) => {

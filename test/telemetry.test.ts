@@ -5,6 +5,7 @@ import { connectAsync, type IClientOptions, type IPublishPacket, type MqttClient
 import t, { type Test } from 'tap'
 import Type from 'typebox'
 import { Value } from 'typebox/value'
+import { createHold } from '../src/daemon/hold.ts'
 import { DeapdError } from '../src/errors.ts'
 import { alarmRows, alarmsOf, nextAlarms } from '../src/telemetry/alarms.ts'
 import { type Broker, startBroker } from '../src/telemetry/broker.ts'
@@ -167,7 +168,7 @@ const order = (data: object, more: object = {}) =>
 t.test('orders: leased, in time, never above the local limit', async (t) => {
   const obeyed = (payload: string, retained = false, name = 'set_budget') => {
     const { budget, orders } = budgetOf()
-    return { ...obey(name, { payload, retained }, budget, now), orders }
+    return { ...obey(name, { payload, retained }, { budget, hold: holdOf() }, now), orders }
   }
   t.match(obeyed(order({ watts: 32, lease_s: 900 })), {
     transaction: 't1',
@@ -181,6 +182,17 @@ t.test('orders: leased, in time, never above the local limit', async (t) => {
     orders: [[50, 900, 'mqtt']],
   })
   t.match(obeyed(order({ watts: 32, lease_s: 9 }, { deadline_ts: 1_795_428_030 })), { status: 'ok' }, 'Unix seconds')
+  const hold = (data: object) => obeyed(order(data), false, 'set_hold')
+  t.match(hold({ gpu_mhz: 510, level: 1, lease_s: 60 }), {
+    status: 'ok',
+    data: { gpu_hz: 510e6, level: 1, lease_until: /Z$/ },
+  })
+  t.match(hold({ release: true }), { status: 'ok', data: { gpu_hz: null, level: null, lease_until: null } })
+  t.match(hold({ level: 1 }), { status: 'rejected', error: { code: 'lease_invalid' } })
+  t.match(hold({ gpu_mhz: 511, lease_s: 60 }), {
+    status: 'rejected',
+    error: { code: 'hold_invalid', message: /306, 510/ },
+  })
   const rejections: readonly [string, ReturnType<typeof obeyed>, string][] = [
     ['late', obeyed(order({ watts: 32, lease_s: 9 }, { deadline_ts: '2026-11-23T09:59:59Z' })), 'deadline_past'],
     ['retained', obeyed(order({ watts: 32, lease_s: 9 }), true), 'command_retained'],
@@ -349,12 +361,15 @@ function budgetOf(): { budget: OrderedBudget; orders: unknown[][] } {
   return { budget, orders }
 }
 
+const holdOf = () => createHold({ pointsHz: [306e6, 510e6], levels: 4, now: () => now, onChange: () => undefined })
+
 function startOptions() {
   const { budget, orders } = budgetOf()
   const listeners = new Set<(snapshot: Snapshot) => void>()
   let current = snapshot
   return {
     info: { serial: '1421' },
+    hold: holdOf(),
     budget,
     orders,
     snapshot: () => current,

@@ -36,6 +36,25 @@ export interface BudgetControl {
   set(watts: unknown, leaseSeconds: unknown, source: string): BudgetState
 }
 
+/** A point held by hand; `source` is "none" while nothing is held. */
+export interface HoldState {
+  readonly gpuHz: number | null
+  readonly level: number | null
+  readonly source: string
+  /** UTC time at which it ends; null without a lease. */
+  readonly leaseUntil: Date | null
+  /** The GPU clocks in Hz and the number of levels it can be chosen from. */
+  readonly pointsHz: readonly number[]
+  readonly levels: number
+}
+
+export interface HoldControl {
+  get(): HoldState
+  /** Takes effect at the next tick; throws `hold_invalid` or `lease_invalid` and then nothing changes. */
+  set(point: { readonly gpuMhz: unknown; readonly level: unknown }, leaseSeconds: unknown, source: string): HoldState
+  release(): HoldState
+}
+
 /** A named energy window, as in Zeus: opened, closed, and the joules in between. */
 export interface EnergyWindow {
   readonly name: string
@@ -89,6 +108,7 @@ export interface ApiDeps {
   /** Calls back with every new snapshot; returns the unsubscribe function. */
   readonly onSnapshot: (listener: (snapshot: Snapshot) => void) => () => void
   readonly budget: BudgetControl
+  readonly hold: HoldControl
   readonly windows: EnergyWindows
   /** The run and its windows in CodeCarbon's columns. */
   readonly energyCsv: () => string

@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   energy: async () => (await import('./energy.ts')).energyCommand(),
   calibrate: async () => (await import('./calibrate.ts')).calibrateCommand(),
   budget: async () => (await import('./budget.ts')).budgetCommand(),
+  hold: async () => (await import('./hold.ts')).holdCommand(),
   restore: async () => (await import('./restore.ts')).restoreCommand(),
   models: async () => (await import('./models.ts')).modelsCommand(),
   generate: async () => (await import('./generate.ts')).generateCommand(),

@@ -58,6 +58,10 @@ export interface PowerView {
     readonly reason: string
     readonly explanation: string
     readonly degraded: boolean
+    readonly hold_gpu_hz: number | null
+    readonly hold_level: number | null
+    readonly hold_source: string
+    readonly hold_lease_until: string | null
   }
   readonly alarms: { readonly text: Readonly<Record<string, string>> }
   readonly engine: {
@@ -79,14 +83,30 @@ export interface PowerView {
 const known = (value: number | null, digits: number, unit: string, reason = 'unknown'): string =>
   value === null ? reason : `${value.toFixed(digits)} ${unit}`
 
+/** What is held by hand, in words. */
+export function describeHold(hold: {
+  readonly gpu_hz: number | null
+  readonly level: number | null
+  readonly source: string
+  readonly lease_until: string | null
+}): string {
+  if (hold.source === 'none') return 'nothing is held by hand'
+  const clock = hold.gpu_hz === null ? [] : [`GPU cap ${Math.floor(hold.gpu_hz / 1e6)} MHz`]
+  const level = hold.level === null ? [] : [`level ${hold.level}`]
+  return `${[...clock, ...level].join(', ')}, set by ${hold.source}${hold.lease_until ? `, until ${hold.lease_until}` : ''}`
+}
+
 /** The snapshot in a few lines for people. */
 export function describePower(view: PowerView): string[] {
   const { board, power, thermal, clocks, governor, engine, energy } = view
   const lease = power.lease_until ? `, until ${power.lease_until}` : ''
+  const { hold_gpu_hz: gpu_hz, hold_level: level, hold_source: source, hold_lease_until: lease_until } = governor
+  const held = { gpu_hz, level, source, lease_until }
   return [
     `board     ${board.name}${board.simulated ? ' (simulated)' : ''}`,
     `power     ${known(power.total_watts, 1, 'W', power.total_watts_reason ?? 'unknown')} (${power.total_rule}) of ${power.budget_watts} W, set by ${power.budget_source}${lease}`,
     `governor  ${governor.reason}: ${governor.explanation}`,
+    ...(governor.hold_source === 'none' ? [] : [`hold      ${describeHold(held)}`]),
     `level     ${governor.level} of ${governor.levels - 1}, ${(governor.share * 100).toFixed(0)} % of the weights${governor.degraded ? ', degraded' : ''}`,
     `clock     GPU cap ${(clocks.gpu_cap_hz / 1e6).toFixed(0)} MHz, at ${known(clocks.gpu_hz === null ? null : clocks.gpu_hz / 1e6, 0, 'MHz')}`,
     `heat      ${known(thermal.tj_celsius, 1, '°C')}`,

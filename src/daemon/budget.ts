@@ -65,7 +65,8 @@ function checkWatts({ id, budget: { minWatts, maxWatts } }: Board, value: unknow
   throw new DeapdError('budget_invalid', { value: String(value), board: id, minWatts, maxWatts })
 }
 
-function checkLease(value: unknown): number | null {
+/** Seconds of a lease, or null without one; throws `lease_invalid`. */
+export function checkLease(value: unknown): number | null {
   if (value === undefined || value === null) return null
   if (typeof value === 'number' && value > 0 && value <= longestLeaseSeconds) return value
   throw new DeapdError('lease_invalid', { value: String(value) })

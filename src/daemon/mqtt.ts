@@ -6,6 +6,7 @@ import { toWire } from '../telemetry/wire.ts'
 import { version } from '../version.ts'
 import { type BlackBox, describeEnd } from './black-box.ts'
 import type { LeasedBudget } from './budget.ts'
+import type { LeasedHold } from './hold.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import type { Platform } from './platform.ts'
@@ -21,11 +22,12 @@ export async function connectMqtt(parts: {
   readonly pack: ModelPackage
   readonly view: View
   readonly budget: LeasedBudget
+  readonly hold: LeasedHold
   readonly blackBox: BlackBox
   readonly log: Log
   readonly lifecycle: Lifecycle
 }): Promise<string | null> {
-  const { settings, platform, device, pack, view, budget, blackBox, log, lifecycle } = parts
+  const { settings, platform, device, pack, view, budget, hold, blackBox, log, lifecycle } = parts
   const { board, simulated } = platform
   const choice = brokerOf(settings, simulated)
   if (choice === 'none') return null
@@ -61,6 +63,7 @@ export async function connectMqtt(parts: {
     snapshot: view.snapshot,
     onSnapshot: view.subscribe,
     budget,
+    hold,
     log,
     intervalMs: settings.mqtt_interval_s * 1000,
   })

@@ -8,14 +8,12 @@ import { monotonicMs } from '../engine/protocol.ts'
 import { bundledModelDir } from '../models/bundled.ts'
 import { openPackage } from '../models/package.ts'
 import { openStore } from '../store/db.ts'
-import type { MachineState } from '../store/state.ts'
 import type { Snapshot } from '../telemetry/snapshot.ts'
 import { version } from '../version.ts'
 import { createAccountant } from './accountant.ts'
 import { watchBattery } from './battery.ts'
 import { openBlackBox } from './black-box.ts'
 import { keepBooks } from './books.ts'
-import { createBudget } from './budget.ts'
 import { loadPeriodMs } from './cadence.ts'
 import { calibratedBoard, calibrationKey } from './calibrated-board.ts'
 import { gridIntensity, modelCost } from './costs.ts'
@@ -27,6 +25,7 @@ import type { Log } from './log.ts'
 import { type Loop, startLoop } from './loop.ts'
 import { connectMqtt, loadMqtt } from './mqtt.ts'
 import { createNotify } from './notify.ts'
+import { takeOrders } from './orders.ts'
 import { paceKeeper } from './pace.ts'
 import { choosePlatform, type Platform } from './platform.ts'
 import { lockState } from './state-lock.ts'
@@ -88,20 +87,14 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
     const device = settings.device || store.state.device_id
     const { twin, source, clocks } = await openHardware(platform, { stateDir, settings, log, lifecycle })
 
-    const budget = createBudget({
+    const { budget, hold } = takeOrders({
       board,
       configuredWatts: settings.budget ?? board.budget.defaultWatts,
-      now: () => new Date(),
-      earlier: earlierOrder(store.state.limits),
-      onChange: ({ watts, source: by, leaseUntil }) => {
-        log.info({ watts, by, lease_until: leaseUntil }, `budget ${watts} W, set by ${by}`)
-        const limits = { budget_watts: watts, source: by, lease_until: leaseUntil?.toISOString() ?? null }
-        // A full disk must not cost the budget: it is in force already, only a restart would not know of it.
-        store
-          .update((state) => Object.assign(state, { limits }))
-          .catch((error) => log.error({ err: error }, 'the budget order could not be written'))
-        loop?.wake()
-      },
+      pointsHz: clocks.gpu?.pointsHz ?? board.gpu.pointsHz,
+      levels: shares.length,
+      store,
+      log,
+      wake: () => loop?.wake(),
     })
     const accountant = createAccountant({
       board,
@@ -142,6 +135,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
         model: pack.id,
         shares,
         budget: budget.get(),
+        hold: hold.get(),
         engine: engine.status(),
         traffic: inference.traffic(),
         accountant,
@@ -164,6 +158,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
         snapshot: view.snapshot,
         onSnapshot: view.subscribe,
         budget,
+        hold,
         windows: accountant.windows,
         energyCsv: () => energyCsv({ id: bootId, startedAt, board, accountant, grid: settings.grid, gramsPerKwh }),
         blackBox,
@@ -194,7 +189,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
         firstTokenSeconds: settings.first_token_target_s,
         maxSequences: settings.max_sequences,
       },
-      hold: () => null,
+      hold: hold.current,
       computesOnCpu: !simulated || settings.as_if === 'none',
       onTick: (tick) => {
         follow()
@@ -203,7 +198,18 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       },
       onFault: (fault) => log.error({ err: fault }, fault.message),
     })
-    const mqttUrl = await connectMqtt({ settings, platform, device, pack, view, budget, blackBox, log, lifecycle })
+    const mqttUrl = await connectMqtt({
+      settings,
+      platform,
+      device,
+      pack,
+      view,
+      budget,
+      hold,
+      blackBox,
+      log,
+      lifecycle,
+    })
     // The one wait that can take minutes: a signal need not sit it out.
     const ended = await Promise.race([engine.ready().then(() => false), end?.then(() => true) ?? never])
     if (ended) {
@@ -235,12 +241,6 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
 }
 
 const never = new Promise<never>(() => undefined)
-
-/** The order in force when the last run ended, as the budget wants it. */
-function earlierOrder(limits: MachineState['limits']) {
-  if (!limits?.lease_until) return null
-  return { watts: limits.budget_watts, source: limits.source, leaseUntil: new Date(limits.lease_until) }
-}
 
 const list = (text: string): string[] =>
   text

@@ -1,4 +1,4 @@
-import type { BudgetState } from '../api/ports.ts'
+import type { BudgetState, HoldState } from '../api/ports.ts'
 import type { Conditions } from '../board/reading.ts'
 import type { PowerModel } from '../board/types.ts'
 import { cpuWatts } from '../board/work.ts'
@@ -24,6 +24,7 @@ export interface SnapshotParts {
   readonly shares: readonly number[]
   readonly tick: Tick
   readonly budget: BudgetState
+  readonly hold: HoldState
   readonly engine: EngineStatus
   readonly traffic: Traffic
   readonly accountant: Accountant
@@ -35,7 +36,7 @@ export interface SnapshotParts {
 
 /** The daemon's state at one tick, put together from what its parts say. */
 export function makeSnapshot(parts: SnapshotParts): Snapshot {
-  const { tick, budget, engine, traffic, accountant, platform, shares } = parts
+  const { tick, budget, hold, engine, traffic, accountant, platform, shares } = parts
   const { reading, decision } = tick
   const ledger = accountant.ledger()
   const bytes = accountant.bytesPerToken()
@@ -83,6 +84,10 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
       conditions: [...decision.conditions],
       explanation: decision.explanation,
       predictedWatts: decision.predictedWatts,
+      holdGpuHz: hold.gpuHz,
+      holdLevel: hold.level,
+      holdSource: hold.source,
+      holdLeaseUntil: hold.leaseUntil?.toISOString() ?? null,
       degraded: decision.capLevel < shares.length - 1,
       ticks: tick.ticks,
       longestGapMs: tick.longestGapMs,

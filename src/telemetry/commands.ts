@@ -7,6 +7,28 @@ export interface OrderedBudget {
   readonly set: (watts: unknown, leaseSeconds: unknown, source: string) => OrderedState
 }
 
+/** The same for a point held by hand. */
+export interface OrderedHold {
+  /** Takes effect at the next tick; throws `hold_invalid` or `lease_invalid` and then nothing changes. */
+  readonly set: (
+    point: { readonly gpuMhz: unknown; readonly level: unknown },
+    leaseSeconds: unknown,
+    source: string,
+  ) => HeldState
+  readonly release: () => HeldState
+}
+
+interface HeldState {
+  readonly gpuHz: number | null
+  readonly level: number | null
+  readonly leaseUntil: Date | null
+}
+
+export interface Orderable {
+  readonly budget: OrderedBudget
+  readonly hold: OrderedHold
+}
+
 export interface OrderedState {
   readonly watts: number
   readonly leaseUntil: Date | null
@@ -25,17 +47,17 @@ interface Order {
   readonly transaction?: unknown
   readonly deadline_ts?: unknown
   readonly issued_by?: unknown
-  readonly data?: { readonly watts?: unknown; readonly lease_s?: unknown }
+  readonly data?: Readonly<Record<string, unknown>>
 }
 
 /**
  * Carries out one `cmd/<name>` and says what came of it. An order that was retained or is past its deadline is refused: it
- * may be from a fleet manager that is long gone. For the same reason a budget from outside must carry a lease.
+ * may be from a fleet manager that is long gone. For the same reason a budget or hold from outside must carry a lease.
  */
 export function obey(
   name: string,
   packet: { readonly payload: string; readonly retained: boolean },
-  budget: OrderedBudget,
+  orderable: Orderable,
   now: Date,
 ): Response {
   const order = parse(packet.payload)
@@ -45,51 +67,62 @@ export function obey(
     status: 'rejected',
     error: { code, message },
   })
-  if (name !== 'set_budget') return rejected('command_unknown', `There is no command "${name}". Known: set_budget.`)
-  if (order === null) return rejected('bad_request', 'The order is not a JSON object. The old budget stays.')
+  if (!Object.hasOwn(commands, name)) {
+    const known = Object.keys(commands).join(', ')
+    return rejected('command_unknown', `There is no command "${name}". Known: ${known}.`)
+  }
+  if (order === null) return rejected('bad_request', 'The order is not a JSON object. Nothing was changed.')
   if (packet.retained) {
     return rejected('command_retained', 'Retained orders are refused: send it without the retain flag.')
   }
-  if (transaction === null)
-    return rejected('bad_request', 'The order needs a "transaction" text. The old budget stays.')
+  if (transaction === null) return rejected('bad_request', 'The order needs a "transaction" text. Nothing was changed.')
   const deadline = deadlineOf(order.deadline_ts)
   if (deadline === null) {
-    return rejected('bad_request', 'The order needs "deadline_ts" in ISO 8601 or Unix seconds. The old budget stays.')
+    return rejected('bad_request', 'The order needs "deadline_ts" in ISO 8601 or Unix seconds. Nothing was changed.')
   }
   if (deadline < now.getTime()) {
-    return rejected('deadline_past', `The deadline was ${new Date(deadline).toISOString()}. The old budget stays.`)
+    return rejected('deadline_past', `The deadline was ${new Date(deadline).toISOString()}. Nothing was changed.`)
   }
-  return setBudget(order, transaction, budget)
-}
-
-function setBudget(order: Order, transaction: string, budget: OrderedBudget): Response {
-  const { watts, lease_s: lease } = order.data ?? {}
   try {
-    if (lease === undefined || lease === null) throw new DeapdError('lease_invalid', { value: 'none' })
-    const limit = budget.get().configuredWatts
-    const held = typeof watts === 'number' && watts > limit ? limit : watts
-    const state = budget.set(held, lease, 'mqtt')
-    return {
-      transaction,
-      status: 'ok',
-      data: {
-        watts: state.watts,
-        lease_until: state.leaseUntil?.toISOString() ?? null,
-        requested_watts: watts,
-        local_limit_watts: limit,
-        clamped: held !== watts,
-        issued_by: typeof order.issued_by === 'string' ? order.issued_by.slice(0, 128) : null,
-      },
-    }
+    const issued = typeof order.issued_by === 'string' ? order.issued_by.slice(0, 128) : null
+    const data = commands[name as keyof typeof commands](order.data ?? {}, orderable)
+    return { transaction, status: 'ok', data: { ...data, issued_by: issued } }
   } catch (thrown) {
     if (!(thrown instanceof DeapdError)) throw thrown
-    const refusals: readonly ErrorCode[] = ['budget_invalid', 'lease_invalid']
+    const refusals: readonly ErrorCode[] = ['budget_invalid', 'hold_invalid', 'lease_invalid']
     return {
       transaction,
       status: refusals.includes(thrown.code) ? 'rejected' : 'error',
       error: { code: thrown.code, message: `${thrown.message} ${thrown.hint}` },
     }
   }
+}
+
+const commands = { set_budget: setBudget, set_hold: setHold }
+
+type Data = Readonly<Record<string, unknown>>
+
+function setBudget({ watts, lease_s: lease }: Data, { budget }: Orderable): Data {
+  const limit = budget.get().configuredWatts
+  const held = typeof watts === 'number' && watts > limit ? limit : watts
+  const state = budget.set(held, needed(lease), 'mqtt')
+  return {
+    watts: state.watts,
+    lease_until: state.leaseUntil?.toISOString() ?? null,
+    requested_watts: watts,
+    local_limit_watts: limit,
+    clamped: held !== watts,
+  }
+}
+
+function setHold({ gpu_mhz: gpuMhz, level, lease_s: lease, release }: Data, { hold }: Orderable): Data {
+  const state = release === true ? hold.release() : hold.set({ gpuMhz, level }, needed(lease), 'mqtt')
+  return { gpu_hz: state.gpuHz, level: state.level, lease_until: state.leaseUntil?.toISOString() ?? null }
+}
+
+function needed(lease: unknown): unknown {
+  if (lease === undefined || lease === null) throw new DeapdError('lease_invalid', { value: 'none' })
+  return lease
 }
 
 function parse(payload: string): Order | null {

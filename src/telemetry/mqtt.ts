@@ -1,11 +1,11 @@
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
 import { DeapdError, detailOf } from '../errors.ts'
-import { type OrderedBudget, obey, type Response } from './commands.ts'
+import { type Orderable, obey, type Response } from './commands.ts'
 import { payloadOf } from './fields.ts'
 import { due, type Message, nothingSaid, statusMessage } from './schedule.ts'
 import type { Snapshot } from './snapshot.ts'
 
-export interface MqttOptions {
+export interface MqttOptions extends Orderable {
   /** mqtt://, mqtts://, tcp://, ssl://, ws:// or wss://; may carry user and password. */
   readonly url: string
   readonly site: string
@@ -16,7 +16,6 @@ export interface MqttOptions {
   readonly once?: readonly Message[]
   readonly snapshot: () => Snapshot
   readonly onSnapshot: (listener: (snapshot: Snapshot) => void) => () => void
-  readonly budget: OrderedBudget
   readonly log: {
     info(fields: object, message: string): void
     warn(fields: object, message: string): void
@@ -102,7 +101,7 @@ export function startMqtt(options: MqttOptions): MqttLink {
     const key = `${name} ${payload}`
     // QoS 1 may bring an order twice; carried out again it would lengthen its lease.
     const response =
-      answered.get(key) ?? obey(name, { payload: String(payload), retained: packet.retain }, options.budget, new Date())
+      answered.get(key) ?? obey(name, { payload: String(payload), retained: packet.retain }, options, new Date())
     answered.set(key, response)
     if (answered.size > 32) answered.delete(answered.keys().next().value as string)
     log.info({ command: name, ...response }, 'mqtt order')

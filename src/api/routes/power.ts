@@ -5,7 +5,7 @@ import type { Snapshot } from '../../telemetry/snapshot.ts'
 import { toWire } from '../../telemetry/wire.ts'
 import { Maybe } from '../body.ts'
 import { sse, takeOver } from '../outlet.ts'
-import type { BudgetState } from '../ports.ts'
+import type { BudgetState, HoldState } from '../ports.ts'
 import type { Scope } from '../scope.ts'
 
 /** Twice a second is what an eye can follow; the loop itself ticks at 10 Hz. */
@@ -43,6 +43,17 @@ export function power({ deps, connections }: Scope): FastifyPluginAsyncTypebox {
       budgetWire(deps.budget.set(body.watts, body.lease_s ?? null, body.source === 'cli' ? 'cli' : 'http')),
     )
 
+    app.get('/v1/power/hold', async () => holdWire(deps.hold.get()))
+
+    const Point = Type.Object({ gpu_mhz: Type.Unknown(), level: Type.Unknown(), lease_s: Type.Unknown() })
+    const HoldOrder = Type.Partial(Type.Object({ ...Point.properties, source: Maybe(Type.String()) }))
+    app.put('/v1/power/hold', { schema: { body: HoldOrder } }, async ({ body }) => {
+      const point = { gpuMhz: body.gpu_mhz, level: body.level }
+      return holdWire(deps.hold.set(point, body.lease_s ?? null, body.source === 'cli' ? 'cli' : 'http'))
+    })
+
+    app.delete('/v1/power/hold', async () => holdWire(deps.hold.release()))
+
     // `previous` is the run before this one, when it did not end by itself.
     app.get('/v1/power/blackbox', async () =>
       toWire({ previous: deps.blackBox.previous(), current: deps.blackBox.current() }),
@@ -65,6 +76,11 @@ export function power({ deps, connections }: Scope): FastifyPluginAsyncTypebox {
       return toWire(closed)
     })
   }
+}
+
+function holdWire({ pointsHz, ...hold }: HoldState): unknown {
+  const gpuPointsHz = [...pointsHz]
+  return toWire({ ...hold, leaseUntil: hold.leaseUntil?.toISOString() ?? null, gpuPointsHz })
 }
 
 function budgetWire(budget: BudgetState): unknown {

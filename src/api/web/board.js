@@ -74,7 +74,8 @@ function showBoard({ board, power, thermal, clocks, governor, alarms, engine, en
 
   show('reason', words(governor.reason))
   element('reason').className = `badge ${governor.degraded ? 'warn' : 'good'}`
-  show('explanation', governor.degraded ? `Brown-out: ${governor.explanation}` : governor.explanation)
+  const byHand = governor.hold_source === 'none' ? '' : `Held by hand (${governor.hold_source}). `
+  show('explanation', byHand + (governor.degraded ? `Brown-out: ${governor.explanation}` : governor.explanation))
 }
 
 const engineTone = { ready: 'good', starting: 'warn', restarting: 'warn' }
