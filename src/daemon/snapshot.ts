@@ -88,7 +88,8 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
       holdLevel: hold.level,
       holdSource: hold.source,
       holdLeaseUntil: hold.leaseUntil?.toISOString() ?? null,
-      degraded: decision.capLevel < shares.length - 1,
+      // A level held by hand is asked for, so it is no brown-out; the answers say what they got either way.
+      degraded: decision.capLevel < (hold.level ?? shares.length - 1),
       ticks: tick.ticks,
       longestGapMs: tick.longestGapMs,
     },

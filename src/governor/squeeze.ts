@@ -34,5 +34,7 @@ export function squeeze(
   const before = Math.min(full, state.decision.capLevel)
   if (wanted <= before) return { duty, capLevel: wanted, brownOut: short }
   const capLevel = atMs - state.levelAtMs < tuning.raiseDwellMs ? before : before + 1
-  return { duty, capLevel, brownOut: !lowest.idle && (short || capLevel < held) }
+  // A level that climbs back after a hold was released is no brown-out; one that climbs back after a brown-out still is.
+  const recovering = capLevel < held && state.decision.reason === 'brown_out'
+  return { duty, capLevel, brownOut: !lowest.idle && (short || recovering) }
 }
