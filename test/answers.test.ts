@@ -48,35 +48,52 @@ function oneByOne(promptIds: readonly number[], levelOf: (token: number) => numb
 t.test('every lane goes on from one prompt run, and says what answers alone would say', async (t) => {
   const answerer = openAnswerer(ort, dir, { batch: 3, maxTokens: 9 })
   const alternating: Lane = {
-    start:
-      () =>
-      ({ ids }) =>
-        ids.length % 2 === 0 ? 0 : 2,
+    start: () => {
+      let tokens = 0
+      const level = () => (tokens % 2 === 0 ? 0 : 2)
+      return { level, begin: () => undefined, accepts: () => true, add: () => void tokens++ }
+    },
   }
   const wish = [() => 0, () => 2, (token: number) => (token % 2 === 0 ? 0 : 2)]
   const { answers, seconds } = answerer.answer(prompts, [fixedLane(0), fixedLane(2), alternating])
   for (const [lane, levelOf] of wish.entries()) {
     for (const [i, promptIds] of prompts.entries()) {
-      const { ids, levels } = answers[lane][i]
+      const { ids, levels, leads } = answers[lane][i]
       t.same({ ids, levels }, oneByOne(promptIds, levelOf, 9), `lane ${lane}, prompt ${i}`)
+      t.ok(leads.length === ids.length && leads.every((lead) => lead >= 0))
     }
   }
   t.equal(seconds.lanes.length, 3)
   answerer.close()
 })
 
-t.test('a chooser sees the prompt, the answer so far and the row that decided its last token', async (t) => {
-  const answerer = openAnswerer(ort, dir, { batch: 2, maxTokens: 5 })
-  const seen: boolean[] = []
-  const watching: Lane = {
-    start: (promptIds) => (now) => {
-      seen.push(now.promptIds === promptIds && argmax(now.logits) === now.ids[now.ids.length - 1])
-      return 1
+t.test('a refused row decides nothing: its token is what the level asked for instead says', async (t) => {
+  const answerer = openAnswerer(ort, dir, { batch: 3, maxTokens: 6 })
+  const firstRows: number[] = []
+  const doubting: Lane = {
+    start: () => {
+      let level = 0
+      return {
+        level: () => level,
+        begin: (logits) => void firstRows.push(argmax(logits)),
+        accepts: (_, at) => {
+          level = at === 0 ? 2 : 0
+          return at !== 0
+        },
+        add: () => undefined,
+      }
     },
   }
-  const { answers } = answerer.answer(prompts, [watching])
-  t.ok(seen.length > 0 && seen.every(Boolean))
-  for (const { levels } of answers[0]) t.same(levels, [2, ...levels.slice(1).map(() => 1)])
+  const { answers } = answerer.answer(prompts, [doubting])
+  for (const [i, { ids, levels, refused }] of answers[0].entries()) {
+    const plain = oneByOne(prompts[i], () => 2, 6)
+    t.same({ ids, levels }, plain, 'every second look is the full network, on a cache without the refused row')
+    t.same(
+      refused,
+      ids.slice(1).map((_, at) => ({ at: at + 1, level: 0 })),
+    )
+    t.equal(firstRows[i], ids[0])
+  }
   answerer.close()
 })
 

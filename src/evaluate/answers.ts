@@ -2,25 +2,23 @@ import type { Loaded } from '../engine/generation.ts'
 import { openModel, type Sequence } from '../engine/model.ts'
 import type { Ort } from '../engine/ort/api.ts'
 import type { ChatMessage } from '../engine/protocol.ts'
-import { argmax } from '../engine/select.ts'
+import { argmax, lead } from '../engine/select.ts'
 import { openTemplate } from '../engine/template.ts'
 import { openTokenizer } from '../engine/tokenizer.ts'
 import { DeapdError } from '../errors.ts'
 import { openPackage } from '../models/package.ts'
 
-/** What is known when the level of the next token is chosen. */
-export interface Seen {
-  readonly promptIds: readonly number[]
-  /** The answer so far; its last token was decided by `logits`. */
-  readonly ids: readonly number[]
-  /** The row that decided the last token, [vocabulary]; the next run overwrites it. */
-  readonly logits: Float32Array
-  /** The level that computed the row. */
-  readonly level: number
+/** Chooses the levels of one answer. A router of the engine is one; see `fixedLane` for the simplest. */
+export interface Chooser {
+  /** Level of the next run. */
+  level(): number
+  /** Takes note of the prompt's last row, which decides the first token. */
+  begin(logits: Float32Array): void
+  /** Looks at a row computed at `level`: false when its token shall be decided again, at `level()`. */
+  accepts(logits: Float32Array, level: number): boolean
+  /** The token that was taken. */
+  add(tokenId: number): void
 }
-
-/** Chooses the level that decides the next token of one answer. */
-export type Chooser = (seen: Seen) => number
 
 /** A way to answer: `start` is called once an answer, before anything of it is decided. */
 export interface Lane {
@@ -28,7 +26,9 @@ export interface Lane {
 }
 
 /** Every token after the first at one level. */
-export const fixedLane = (level: number): Lane => ({ start: () => () => level })
+export const fixedLane = (level: number): Lane => ({
+  start: () => ({ level: () => level, begin: () => undefined, accepts: () => true, add: () => undefined }),
+})
 
 export interface LaneAnswer {
   readonly text: string
@@ -36,6 +36,10 @@ export interface LaneAnswer {
   readonly ids: readonly number[]
   /** The level that decided each token; the first comes from the prompt's run, at the full level. */
   readonly levels: readonly number[]
+  /** How far each token's logit was ahead of the second largest. */
+  readonly leads: readonly number[]
+  /** Runs whose row was refused: before which token, and at which level. They cost as much as any other. */
+  readonly refused: readonly { readonly at: number; readonly level: number }[]
 }
 
 export interface Answerer {
@@ -70,7 +74,7 @@ export interface AnswererOptions {
 
 /** Opens a package for answering many prompts in this process. Throws `package_missing`, `package_invalid` or `package_damaged`. */
 export function openAnswerer(ort: Ort, dir: string, options: AnswererOptions = {}): Answerer {
-  const { batch = 8, threads = 1, maxTokens = 32 } = options
+  const { batch = 16, threads = 1, maxTokens = 32 } = options
   const { manifest } = openPackage(dir)
   const model = openModel(ort, dir, manifest, threads, { slots: batch })
   const tokenizer = openTokenizer(dir)
@@ -120,50 +124,58 @@ function prefill(sequence: Sequence, promptIds: readonly number[], full: number)
 interface Job extends Begun {
   readonly ids: number[]
   readonly levels: number[]
-  readonly choose: Chooser
+  readonly leads: number[]
+  readonly refused: { readonly at: number; readonly level: number }[]
+  readonly chooser: Chooser
   readonly limit: number
-  /** The level of the next run; null when the answer has ended. */
-  next: number | null
+  ended: boolean
 }
 
 /** Decodes one lane for prompts that have been read, side by side; answers that want the same level share a run. */
 function decode({ model, tokenizer }: Loaded, begun: readonly Begun[], lane: Lane, maxTokens: number): LaneAnswer[] {
   const ends = model.manifest.eos_token_ids
   const full = model.levels - 1
-  /** Takes a token from a row and asks for the level of the next one. */
   const take = (job: Job, logits: Float32Array, level: number): void => {
     const id = argmax(logits)
     job.ids.push(id)
     job.levels.push(level)
-    const ended = ends.includes(id) || job.ids.length >= job.limit
-    const { promptIds, ids, choose } = job
-    job.next = ended ? null : choose({ promptIds, ids, logits, level })
+    job.leads.push(lead(logits))
+    job.chooser.add(id)
+    job.ended = ends.includes(id) || job.ids.length >= job.limit
   }
   const jobs = begun.map((one): Job => {
     const limit = Math.min(maxTokens, model.contextTokens - one.promptIds.length)
     one.sequence.truncate(one.promptIds.length)
-    const job = { ...one, ids: [], levels: [], choose: lane.start(one.promptIds), limit, next: null }
+    const chooser = lane.start(one.promptIds)
+    const job: Job = { ...one, ids: [], levels: [], leads: [], refused: [], chooser, limit, ended: false }
+    chooser.begin(one.first)
     take(job, one.first, full)
     return job
   })
   for (;;) {
-    const waiting = jobs.filter(({ next }) => next !== null)
+    const waiting = jobs.filter(({ ended }) => !ended)
     if (waiting.length === 0) break
     // The level that most ask for: the weights are read once for all of them.
-    const level = mostCommon(waiting.map(({ next }) => next ?? full))
-    const group = waiting.filter(({ next }) => next === level)
+    const level = mostCommon(waiting.map(({ chooser }) => chooser.level()))
+    const group = waiting.filter(({ chooser }) => chooser.level() === level)
     const rows = model.decodeBatch(
       group.map(({ sequence }) => sequence),
       group.map(({ ids }) => ids[ids.length - 1]),
       level,
     )
-    for (const [i, job] of group.entries()) take(job, rows[i], level)
+    for (const [i, job] of group.entries()) {
+      if (job.chooser.accepts(rows[i], level)) take(job, rows[i], level)
+      else {
+        job.refused.push({ at: job.ids.length, level })
+        job.sequence.truncate(job.sequence.length - 1)
+      }
+    }
   }
-  return jobs.map(({ ids, levels }) => {
+  return jobs.map(({ ids, levels, leads, refused }) => {
     const said = ends.includes(ids[ids.length - 1]) ? ids.slice(0, -1) : ids
     // Chat templates end in a word border, so the first word brings a space that is not part of the answer.
     const text = tokenizer.decode(said)
-    return { text: text.startsWith(' ') ? text.slice(1) : text, ids, levels }
+    return { text: text.startsWith(' ') ? text.slice(1) : text, ids, levels, leads, refused }
   })
 }
 
