@@ -60,6 +60,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
 const owners: Readonly<Record<string, readonly string[]>> = {
   '@huggingface/jinja': ['engine'],
   '@huggingface/tokenizers': ['engine', 'evaluate'],
+  cephes: ['evaluate'],
   koffi: ['engine'],
   'onnxruntime-node': ['engine'],
   protobufjs: ['models'],

@@ -1,4 +1,4 @@
-import { median, spread } from '../../dist/evaluate/statistics.js'
+import { median, spread } from '../../dist/evaluate/statistics/quantiles.js'
 
 /** Time per token against the bytes read, as the cache grows. The cache is filled with made-up values. */
 export async function context({ deapd, manifest, rounds, tokens, kvBytesPerToken }) {

@@ -1,6 +1,6 @@
 import { greedy } from '../../dist/cli/run-engine.js'
 import { createSampler } from '../../dist/engine/sampler.js'
-import { median, spread } from '../../dist/evaluate/statistics.js'
+import { median, spread } from '../../dist/evaluate/statistics/quantiles.js'
 import { calmly } from '../calm.mjs'
 
 /** What it costs to verify a draft: a run of S tokens over a run of one, and how many must be accepted for it to pay. */

@@ -1,4 +1,4 @@
-import { quantile, spread } from '../../dist/evaluate/statistics.js'
+import { quantile, spread } from '../../dist/evaluate/statistics/quantiles.js'
 import { calmly } from '../calm.mjs'
 
 const prompt = (tokens, salt) => Array.from({ length: tokens }, (_, i) => 300 + ((salt * 104_729 + i * 7919) % 200))

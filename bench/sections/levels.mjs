@@ -1,4 +1,5 @@
-import { fitLine, median, spread } from '../../dist/evaluate/statistics.js'
+import { median, spread } from '../../dist/evaluate/statistics/quantiles.js'
+import { fitLine } from '../../dist/evaluate/statistics/regression.js'
 import { calmly } from '../calm.mjs'
 
 /** Every level in turns, the line through their times, and what a change of level costs. */

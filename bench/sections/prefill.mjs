@@ -1,4 +1,4 @@
-import { median, spread } from '../../dist/evaluate/statistics.js'
+import { median, spread } from '../../dist/evaluate/statistics/quantiles.js'
 
 /** Prompts beside llama.cpp: ours in the scheduler's chunks, as the product runs them, and in one run for information. */
 export async function prefill({ deapd, llama, rounds, chunkTokens, log }) {

@@ -1,4 +1,4 @@
-import { median, spread } from '../../dist/evaluate/statistics.js'
+import { median, spread } from '../../dist/evaluate/statistics/quantiles.js'
 
 /**
  * Decode beside llama.cpp: full level and smallest level, llama.cpp with and without flash attention (its better one

@@ -1,4 +1,4 @@
-import { spread } from '../../dist/evaluate/statistics.js'
+import { spread } from '../../dist/evaluate/statistics/quantiles.js'
 import { startDeapd } from '../deapd.mjs'
 import { startLlama } from '../llama-side.mjs'
 

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import type { BenchOptions } from '../engine/protocol.ts'
-import { median } from '../evaluate/statistics.ts'
+import { median } from '../evaluate/statistics/quantiles.ts'
 import { syntheticFolder, syntheticPackage } from '../models/synthetic/package.ts'
 import { type SyntheticName, syntheticConfigs } from '../models/synthetic/shapes.ts'
 import { print, printJson, table, wholeNumber } from './output.ts'

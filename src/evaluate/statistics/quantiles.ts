@@ -24,21 +24,3 @@ export const spread = (values: readonly number[]): Spread => ({
   high: quantile(values, 0.75),
   n: values.length,
 })
-
-export interface LineFit {
-  readonly intercept: number
-  readonly slope: number
-  /** Pearson's correlation; NaN when all x or all y are the same. */
-  readonly r: number
-}
-
-/** Least squares y = intercept + slope·x over at least two different x. */
-export function fitLine(points: readonly (readonly [x: number, y: number])[]): LineFit {
-  const mean = (index: 0 | 1): number => points.reduce((sum, point) => sum + point[index], 0) / points.length
-  const [mx, my] = [mean(0), mean(1)]
-  const sum = (f: (dx: number, dy: number) => number): number => points.reduce((s, [x, y]) => s + f(x - mx, y - my), 0)
-  const [xx, yy, xy] = [sum((dx) => dx * dx), sum((_, dy) => dy * dy), sum((dx, dy) => dx * dy)]
-  if (xx === 0) throw new RangeError('a line through points with one x')
-  const slope = xy / xx
-  return { intercept: my - slope * mx, slope, r: xy / Math.sqrt(xx * yy) }
-}
