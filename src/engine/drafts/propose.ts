@@ -19,7 +19,8 @@ export interface Proposer {
 
 const sizes = [4, 3, 2] as const
 
-export function createProposer(prompt: readonly number[], successors: Successors): Proposer {
+/** Without `successors` drafts come from the text alone. */
+export function createProposer(prompt: readonly number[], successors: Successors | null): Proposer {
   const ids: number[] = []
   /** Per size: hash of the last tokens → where the text went on after them. */
   const seen = sizes.map(() => new Map<number, number>())
@@ -32,7 +33,7 @@ export function createProposer(prompt: readonly number[], successors: Successors
   const add = (tokenId: number): void => {
     // What precedes this token is followed by it; the newest place counts.
     for (const [i, size] of sizes.entries()) if (ids.length >= size) seen[i].set(hash(ids.length, size), ids.length)
-    if (ids.length > 0) successors[ids[ids.length - 1]] = tokenId
+    if (successors && ids.length > 0) successors[ids[ids.length - 1]] = tokenId
     ids.push(tokenId)
   }
   for (const id of prompt) add(id)
@@ -48,6 +49,7 @@ export function createProposer(prompt: readonly number[], successors: Successors
     return null
   }
   const recycle = (most: number): Draft | null => {
+    if (!successors) return null
     const chain: number[] = []
     for (let id = successors[ids[ids.length - 1]]; id >= 0 && chain.length < most; id = successors[id]) chain.push(id)
     return chain.length > 0 ? { source: 'recycling', ids: chain } : null
