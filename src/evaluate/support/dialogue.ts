@@ -4,7 +4,7 @@ import { describeShop, makeShop, type Split } from './shop.ts'
 
 export interface Dialogue {
   readonly system: string
-  readonly turns: readonly Turn[]
+  readonly turns: readonly (Turn & { readonly stratum: Stratum })[]
 }
 
 /** One scored prompt: a shop, one question, the one right answer. */

@@ -1,22 +1,22 @@
 /**
- * Writes what models/support/train.py reads: the tokenizer and the training dialogues as token ids, with a mask that is 1
- * on the answers. Run as `node dist/evaluate/support/prepare.js OUT [SEED]`; the same seed gives the same bytes.
+ * Writes what models/support/train.py reads: the tokenizer and the training dialogues as token ids, with a mask that is 1, 2 or 3
+ * on the answers to easy, medium and hard questions, else 0. Run as `node dist/evaluate/support/prepare.js OUT [SEED]`; the same seed gives the same bytes.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { specialTokens, trainTokenizer } from './bpe.ts'
-import { type Dialogue, makeDialogue, strata } from './dialogue.ts'
+import { type Dialogue, makeDialogue, makePrompts, strata } from './dialogue.ts'
 import { type Random, seededRandom } from './random.ts'
 
 const vocabSize = 896
 
 /** Short, easy shops first: with one or two orders to choose from, looking one up is learnt sooner. */
 const files = [
-  { name: 'warm-up', rows: 12_000, length: 192, turns: 12, orders: [1, 2], split: 'train', strata: ['easy'] },
-  { name: 'train', rows: 70_000, length: 256, turns: 16, orders: [2, 4], split: 'train', strata },
-  { name: 'long', rows: 4_000, length: 512, turns: 36, orders: [3, 4], split: 'train', strata },
-  { name: 'validation', rows: 300, length: 256, turns: 16, orders: [2, 4], split: 'validation', strata },
+  { name: 'warm-up', rows: 6_000, length: 256, turns: 16, orders: [1, 2], split: 'train', strata: ['easy'] },
+  { name: 'train', rows: 30_000, length: 384, turns: 20, orders: [2, 4], split: 'train', strata },
+  { name: 'long', rows: 2_000, length: 512, turns: 28, orders: [3, 4], split: 'train', strata },
+  { name: 'validation', rows: 200, length: 384, turns: 20, orders: [2, 4], split: 'validation', strata },
 ] as const
 
 const [out, seed = '20261123'] = process.argv.slice(2)
@@ -56,7 +56,7 @@ function tokenise(dialogue: Dialogue, length: number): { ids: number[]; mask: nu
     const answer = [...encode(` ${turn.answer}`), id['</s>']]
     if (ids.length + question.length + answer.length > length + 1) break
     ids.push(...question, ...answer)
-    mask.push(...question.map(() => 0), ...answer.map(() => 1))
+    mask.push(...question.map(() => 0), ...answer.map(() => 1 + strata.indexOf(turn.stratum)))
   }
   return { ids, mask }
 }
@@ -78,3 +78,16 @@ function write(name: string, rows: number, length: number, make: (random: Random
 for (const { name, rows, length, split, ...options } of files) {
   write(name, rows, length, (r) => makeDialogue(r, split, options))
 }
+
+/** What `deapd prune` and `deapd certify` read: prompts with their right answers, from the split that neither training nor the test uses. */
+const calibration = makePrompts(random, 'calibration', 6000).map(({ system, question, answer, stratum }) =>
+  JSON.stringify({
+    system,
+    messages: [
+      { role: 'user', content: question },
+      { role: 'assistant', content: answer },
+    ],
+    stratum,
+  }),
+)
+writeFileSync(join(out, 'calibration.jsonl'), calibration.join('\n'))

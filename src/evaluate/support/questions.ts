@@ -1,10 +1,11 @@
 import type { Random } from './random.ts'
-import type { Order, Shop } from './shop.ts'
+import { type Field, fact, type Order, type Shop } from './shop.ts'
 
 export type Stratum = 'easy' | 'medium' | 'hard'
 
 export interface Turn {
   readonly question: string
+  /** What the record says, quoted, then what follows from it: a small model can only conclude from what it has written down. */
   readonly answer: string
 }
 
@@ -18,27 +19,32 @@ interface Kind {
   readonly ask: (shop: Shop, random: Random) => { slots: readonly string[]; answer: string } | undefined
 }
 
+/** An answer that quotes one fact of one order as its record states it. */
 const copy =
-  (field: (order: Order) => string): Kind['ask'] =>
+  (field: Field): Kind['ask'] =>
   (shop, random) => {
     const order = random.pick(shop.orders)
-    return { slots: [order.id], answer: field(order) }
+    return { slots: [order.id], answer: fact(order, field) }
   }
 
 const two = (shop: Shop, random: Random): Order[] => random.sample(shop.orders, 2)
 
 /** May this order be sent back? The exception in the policy wins over the window. */
 export function returnAnswer(shop: Shop, order: Order): string {
-  if (order.item.endsWith(` ${shop.finalKind}`)) return `no, a ${shop.finalKind} is final`
-  if (order.status !== 'delivered') return 'no, not delivered'
-  return shop.today - order.day <= shop.returnDays ? 'yes' : 'no, too late'
+  const item = fact(order, 'item')
+  if (order.item.endsWith(` ${shop.finalKind}`)) return `${item}: no, a ${shop.finalKind} is final`
+  const status = `${item}; ${fact(order, 'status')}`
+  if (order.status !== 'delivered') return `${status}: no`
+  const days = shop.today - order.day
+  const sum = `${fact(order, 'day')}, today ${shop.today}, ${days} of ${shop.returnDays} days`
+  return `${status}; ${sum}: ${days <= shop.returnDays ? 'yes' : 'no'}`
 }
 
 export const kinds: readonly Kind[] = [
   {
     name: 'status',
     stratum: 'easy',
-    ask: copy((o) => o.status),
+    ask: copy('status'),
     wordings: [
       'What is the status of order {a}?',
       'Status of {a}?',
@@ -52,7 +58,7 @@ export const kinds: readonly Kind[] = [
   {
     name: 'carrier',
     stratum: 'easy',
-    ask: copy((o) => o.carrier),
+    ask: copy('carrier'),
     wordings: [
       'Who carries order {a}?',
       'Carrier of {a}?',
@@ -66,7 +72,7 @@ export const kinds: readonly Kind[] = [
   {
     name: 'city',
     stratum: 'easy',
-    ask: copy((o) => o.city),
+    ask: copy('city'),
     wordings: [
       'What city does order {a} go to?',
       'City of {a}?',
@@ -80,7 +86,7 @@ export const kinds: readonly Kind[] = [
   {
     name: 'item',
     stratum: 'easy',
-    ask: copy((o) => o.item),
+    ask: copy('item'),
     wordings: [
       'What is in order {a}?',
       'Item of {a}?',
@@ -94,7 +100,7 @@ export const kinds: readonly Kind[] = [
   {
     name: 'price',
     stratum: 'easy',
-    ask: copy((o) => `${o.price} eur`),
+    ask: copy('price'),
     wordings: [
       'How much is order {a}?',
       'Price of {a}?',
@@ -108,7 +114,7 @@ export const kinds: readonly Kind[] = [
   {
     name: 'customer',
     stratum: 'easy',
-    ask: copy((o) => o.customer),
+    ask: copy('customer'),
     wordings: [
       'Who made order {a}?',
       'Customer of {a}?',
@@ -125,7 +131,7 @@ export const kinds: readonly Kind[] = [
     stratum: 'medium',
     ask: (shop, random) => {
       const o = random.pick(shop.orders)
-      return { slots: [o.id], answer: shop.phones[o.carrier] }
+      return { slots: [o.id], answer: `${fact(o, 'carrier')}; ${o.carrier} phone ${shop.phones[o.carrier]}` }
     },
     wordings: [
       'Phone of the carrier of {a}?',
@@ -159,7 +165,8 @@ export const kinds: readonly Kind[] = [
     stratum: 'medium',
     ask: (shop, random) => {
       const [a, b] = two(shop, random)
-      return { slots: [a.id, b.id], answer: a.day > b.day ? a.id : b.id }
+      const later = a.day > b.day ? a.id : b.id
+      return { slots: [a.id, b.id], answer: `${fact(a, 'day')}; ${fact(b, 'day')}: ${later}` }
     },
     wordings: [
       'Which is later, {a} or {b}?',
@@ -176,7 +183,7 @@ export const kinds: readonly Kind[] = [
     stratum: 'medium',
     ask: (shop, random) => {
       const o = random.pick(shop.orders)
-      return { slots: [o.customer], answer: o.status }
+      return { slots: [o.customer], answer: `${o.customer} has ${o.id}; ${fact(o, 'status')}` }
     },
     wordings: [
       'What is the status of the order of {a}?',
@@ -193,7 +200,7 @@ export const kinds: readonly Kind[] = [
     stratum: 'medium',
     ask: (shop, random) => {
       const o = random.pick(shop.orders)
-      return { slots: [o.city], answer: o.item }
+      return { slots: [o.city], answer: `${o.city} gets ${o.id}; ${fact(o, 'item')}` }
     },
     wordings: [
       'What goes to {a}?',
@@ -211,7 +218,10 @@ export const kinds: readonly Kind[] = [
     stratum: 'hard',
     ask: (shop, random) => {
       const o = random.pick(shop.orders)
-      return { slots: [o.id], answer: `${o.price - shop.returnFee} eur` }
+      return {
+        slots: [o.id],
+        answer: `${o.id} price ${o.price}, fee ${shop.returnFee}: ${o.price - shop.returnFee} eur`,
+      }
     },
     wordings: [
       'What is the refund of order {a}?',
@@ -228,7 +238,8 @@ export const kinds: readonly Kind[] = [
     stratum: 'hard',
     ask: (shop, random) => {
       const [a, b] = two(shop, random)
-      return { slots: [a.id, b.id], answer: `${a.price + b.price} eur` }
+      const prices = `${a.id} price ${a.price}; ${b.id} price ${b.price}`
+      return { slots: [a.id, b.id], answer: `${prices}: ${a.price + b.price} eur` }
     },
     wordings: [
       'What is the total of {a} and {b}?',
@@ -245,8 +256,10 @@ export const kinds: readonly Kind[] = [
     stratum: 'hard',
     ask: (shop, random) => {
       const status = random.pick(['pending', 'shipped', 'delivered'] as const)
-      const [first] = shop.orders.filter((o) => o.status === status).sort((x, y) => x.price - y.price)
-      return first && { slots: [status], answer: first.id }
+      const found = shop.orders.filter((o) => o.status === status)
+      const [first] = found.toSorted((x, y) => x.price - y.price)
+      const list = found.map((o) => `${o.id} ${status} price ${o.price}`).join('; ')
+      return first && { slots: [status], answer: `${list}: ${first.id}` }
     },
     wordings: [
       'What is the cheapest order that is {a}?',
@@ -263,7 +276,7 @@ export const kinds: readonly Kind[] = [
     stratum: 'hard',
     ask: (shop, random) => {
       const [a, b] = two(shop, random)
-      return { slots: [a.id, b.id], answer: b.status }
+      return { slots: [a.id, b.id], answer: `not ${a.id}; ${fact(b, 'status')}` }
     },
     wordings: [
       'Status of {a}? Sorry, I meant {b}.',
@@ -297,7 +310,8 @@ export const kinds: readonly Kind[] = [
     stratum: 'hard',
     ask: (shop, random) => {
       const status = random.pick(['pending', 'shipped', 'delivered', 'cancelled'] as const)
-      return { slots: [status], answer: String(shop.orders.filter((o) => o.status === status).length) }
+      const found = shop.orders.filter((o) => o.status === status).map(({ id }) => id)
+      return { slots: [status], answer: `${status} ${found.join(', ') || 'none'}: ${found.length}` }
     },
     wordings: [
       'How many orders are {a}?',
@@ -322,7 +336,7 @@ export function askOne(
   random: Random,
   stratum: Stratum,
   heldOutWording: boolean,
-): Turn & { readonly kind: string } {
+): Turn & { readonly kind: string; readonly stratum: Stratum } {
   const choices = kinds.filter((kind) => kind.stratum === stratum)
   for (;;) {
     const kind = random.pick(choices)
@@ -330,6 +344,6 @@ export function askOne(
     if (!found) continue
     const wording = random.pick(kind.wordings.filter((_, i) => isHeldOutWording(i) === heldOutWording))
     const question = wording.replace('{a}', found.slots[0]).replace('{b}', found.slots[1] ?? '')
-    return { kind: kind.name, question: random.pick(openings) + question, answer: found.answer }
+    return { kind: kind.name, question: random.pick(openings) + question, answer: found.answer, stratum }
   }
 }

@@ -18,6 +18,10 @@ export interface Order {
   readonly day: number
 }
 
+/** What a record says of an order, in this sequence. */
+const fields = ['item', 'price', 'customer', 'city', 'carrier', 'status', 'day'] as const
+export type Field = (typeof fields)[number]
+
 export interface Shop {
   readonly today: number
   readonly returnDays: number
@@ -125,7 +129,7 @@ export function makeShop(random: Random, split: Split, count: number): Shop {
     count,
   )
   const prices = random.sample(
-    Array.from({ length: 80 }, (_, i) => 15 + i),
+    Array.from({ length: 40 }, (_, i) => 10 + i),
     count,
   )
   const orders = Array.from(
@@ -165,9 +169,8 @@ export function describeShop(shop: Shop): string {
   return [policy, ...shop.orders.map(describeOrder)].join('\n')
 }
 
-function describeOrder({ id, ...order }: Order): string {
-  const facts = { ...order, price: `${order.price} eur` }
-  return `Order ${Object.entries(facts)
-    .map(([name, value]) => `${id} ${name} ${value}`)
-    .join('; ')}`
-}
+/** One fact of an order as its record states it, and as answers quote it. */
+export const fact = (order: Order, field: Field): string =>
+  `${order.id} ${field} ${order[field]}${field === 'price' ? ' eur' : ''}`
+
+const describeOrder = (order: Order): string => `Order ${fields.map((field) => fact(order, field)).join('; ')}`
