@@ -8,7 +8,7 @@ import { append, forget, type Slot } from './slots.ts'
  * Rows of one run are added up in another order than the row of a run of one token. The logits differ by less than this
  * (1e-5 as a rule; a flipped rounding of an int8 activation is what this is for).
  */
-const roundingLogits = 0.25
+export const roundingLogits = 0.25
 
 /** An answer under way: what is made, where its cache is, and where its drafts come from. */
 export interface Job {

@@ -1,0 +1,66 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { DeapdError, type ErrorCode, type ErrorParams } from '../../errors.ts'
+import { type Block, blockSize, type FromAnswerer, type LaneSpec, type ToAnswerer } from './block.ts'
+
+export interface Questions {
+  /** Model package. */
+  readonly dir: string
+  readonly lanes: readonly LaneSpec[]
+  readonly prompts: readonly (readonly number[])[]
+  readonly maxTokens: number
+}
+
+const childPath = fileURLToPath(new URL(`./child${import.meta.url.slice(-3)}`, import.meta.url))
+
+/**
+ * Has the blocks whose first prompt is not in `done` answered by `workers` processes of one thread each; `onBlock` gets them
+ * as they come, in no fixed order. The answers do not depend on the number of workers. Throws what an engine throws.
+ */
+export async function answerInParallel(
+  { dir, lanes, prompts, maxTokens }: Questions,
+  workers: number,
+  done: ReadonlySet<number>,
+  onBlock: (block: Block) => void,
+): Promise<void> {
+  const open = Array.from({ length: Math.ceil(prompts.length / blockSize) }, (_, i) => i * blockSize).filter(
+    (from) => !done.has(from),
+  )
+  let next = 0
+  const work = async (): Promise<void> => {
+    const child = fork(childPath, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    try {
+      await ask(child, { type: 'open', dir, lanes, maxTokens })
+      while (next < open.length) {
+        const from = open[next++]
+        const reply = await ask(child, { type: 'answer', from, prompts: prompts.slice(from, from + blockSize) })
+        if (reply.type === 'answered') onBlock(reply.block)
+      }
+    } finally {
+      child.kill('SIGKILL')
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(workers, open.length) }, work))
+}
+
+/** One question to a process that does one thing at a time. */
+function ask(child: ChildProcess, message: ToAnswerer): Promise<FromAnswerer> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      child.off('message', answered).off('error', reject).off('exit', ended)
+    }
+    const answered = (reply: FromAnswerer): void => {
+      stop()
+      if (reply.type !== 'failed') return resolve(reply)
+      const { code, params, detail } = reply
+      // The code came from our own table, in the same version of this program.
+      reject(code === null ? new Error(detail) : new DeapdError(code as ErrorCode, params as ErrorParams))
+    }
+    const ended = (code: number | null, signal: string | null): void => {
+      stop()
+      reject(new DeapdError('engine_lost', { detail: signal ?? `code ${code}` }))
+    }
+    child.on('message', answered).on('error', reject).on('exit', ended)
+    child.send(message)
+  })
+}
