@@ -19,7 +19,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   clocks: ['board'],
   models: [],
   engine: ['models'],
-  evaluate: ['models', 'engine', 'energy'],
+  evaluate: ['board', 'models', 'engine', 'energy', 'twin'],
   telemetry: ['board', 'energy'],
   api: ['telemetry', 'energy', 'engine/protocol.ts', 'models/manifest.ts'],
   calibrate: ['board'],

@@ -1,0 +1,104 @@
+import type { ModelCost } from '../../board/work.ts'
+import { asIfCost, asIfModels } from '../../twin/as-if.ts'
+import type { LaneSpec } from '../answering/block.ts'
+import type { ArmInfo } from '../records.ts'
+
+export interface Arm extends ArmInfo {
+  readonly lane: LaneSpec
+}
+
+/** One package of the comparison, and the arms it gives. */
+export interface Contestant {
+  readonly name: ContestantName
+  readonly dir: string
+  readonly arms: readonly Arm[]
+  /** What its runs cost on the board: those of the network the small model stands for, at this package's shares. */
+  readonly cost: ModelCost
+}
+
+export const baselines = ['magnitude', 'flap', 'random'] as const
+export type Baseline = (typeof baselines)[number]
+export type ContestantName = 'deap' | 'fp32' | Baseline
+
+export const referenceArm = 'int4'
+export const primaryArm = 'routed'
+
+const percent = (share: number): string => `${Math.round(share * 100)} %`
+
+/** The arms of the package under test: its full level is the reference, the others and the routed one are held against it. */
+export function deapArms(shares: readonly number[]): Arm[] {
+  const full = shares.length - 1
+  const levels = shares.slice(0, full).map(
+    (share, level): Arm => ({
+      arm: `level-${level}`,
+      title: `DEAP level ${level}, ${percent(share)} of the weights`,
+      kind: 'level',
+      family: 'deap',
+      share,
+      lane: { kind: 'level', level },
+    }),
+  )
+  return [
+    {
+      arm: referenceArm,
+      title: 'dense int4',
+      kind: 'reference',
+      family: 'dense',
+      share: 1,
+      lane: { kind: 'level', level: full },
+    },
+    ...levels,
+    {
+      arm: primaryArm,
+      title: 'DEAP routed, balanced',
+      kind: 'routed',
+      family: 'deap',
+      share: null,
+      lane: { kind: 'routed' },
+    },
+  ]
+}
+
+/** Every level of a baseline below its full one, which is the dense network in another order. */
+export const baselineArms = (name: Baseline, shares: readonly number[]): Arm[] =>
+  shares.slice(0, -1).map((share, level) => ({
+    arm: `${name}-${level}`,
+    title: `${name === 'flap' ? 'FLAP-style' : name} pruning, ${percent(share)} of the weights`,
+    kind: 'baseline',
+    family: name,
+    share,
+    lane: { kind: 'level', level },
+  }))
+
+export const fp32Arms = (): Arm[] => [
+  {
+    arm: 'fp32',
+    title: 'dense fp32',
+    kind: 'baseline',
+    family: 'dense',
+    share: fp32Cost().weightBytes[0] / asIfModels[0].weightBytes,
+    lane: { kind: 'level', level: 0 },
+  },
+]
+
+/** The network whose joules are reported. */
+export const energyOf = asIfModels[0].name
+
+export function int4Cost(shares: readonly number[]): ModelCost {
+  const cost = asIfCost(energyOf, shares)
+  if (!cost) throw new RangeError(`${energyOf} has no cost`)
+  return cost
+}
+
+/**
+ * The same network in fp32: four bytes a weight, of which there is one for every two operations, and keys and values of
+ * twice the size. Its arithmetic is counted at the rate of int4's, which flatters its prompts.
+ */
+export function fp32Cost(): ModelCost {
+  const { flopsPerToken, kvBytesPerContextToken } = int4Cost([1])
+  return {
+    weightBytes: [4 * (flopsPerToken / 2)],
+    kvBytesPerContextToken: 2 * kvBytesPerContextToken,
+    flopsPerToken,
+  }
+}

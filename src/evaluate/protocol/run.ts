@@ -1,0 +1,137 @@
+import { powerModesOf } from '../../board/power-modes.ts'
+import type { Board } from '../../board/types.ts'
+import type { GridRow } from '../../energy/carbon.ts'
+import { openTemplate } from '../../engine/template.ts'
+import { openTokenizer } from '../../engine/tokenizer.ts'
+import { openPackage } from '../../models/package.ts'
+import { version } from '../../version.ts'
+import type { ArmRun, EvaluationData, RunManifest } from '../records.ts'
+import { type Contestant, energyOf, primaryArm, referenceArm } from './arms.ts'
+import {
+  type AnsweredArm,
+  certificateState,
+  jointArm,
+  type PromptIds,
+  plainArm,
+  randomArm,
+  scored,
+} from './assemble.ts'
+import { collect } from './collect.ts'
+import { commitOf, energyConditions, machine, packagesOf } from './manifest.ts'
+import { batchesOf, priorDraws, settingOf, throttlingOf, trialsOf } from './measure.ts'
+import { contestants } from './packages.ts'
+import { supportQuestions } from './questions.ts'
+
+export interface EvaluationOptions {
+  readonly model: string
+  /** Checkpoint for the baselines; without it there are none. */
+  readonly source?: string
+  /** Folder for baselines and answers, which a killed run goes on from. */
+  readonly work: string
+  readonly board: Board
+  readonly prompts: number
+  readonly seed: number
+  readonly workers: number
+  /** Draws of the energy priors. */
+  readonly draws: number
+  readonly grid: GridRow
+  readonly onProgress: (done: number, total: number, what: string) => void
+}
+
+/** Most tokens of an answer, the end token included. */
+const maxTokens = 32
+/** The headline figures are those of the budget a new install has, where the board knows such a mode. */
+const mainPowerState = '50W'
+
+/** The paper's protocol on one package: every arm answers the same prompts, and what its runs cost on the board follows. */
+export async function evaluate(options: EvaluationOptions): Promise<{ data: EvaluationData; manifest: RunManifest }> {
+  const { model, board, prompts: count, seed, workers, draws, grid, onProgress } = options
+  const { id, dir, digest, manifest } = openPackage(model)
+  const questions = supportQuestions(count, seed)
+  const encode = openTemplate(dir, manifest, openTokenizer(dir))
+  const prompts = questions.map(({ messages }) => encode(messages))
+  const all = await contestants({ ...options, onProgress: (what) => onProgress(0, 1, `making of ${what}`) })
+  const answered = await answerAll(all, prompts, options)
+  const { arms } = answered
+  const find = (name: string): AnsweredArm => {
+    const found = arms.find(({ info }) => info.arm === name)
+    if (!found) throw new RangeError(`there is no arm ${name}`)
+    return found
+  }
+  const [reference, routed] = [find(referenceArm), find(primaryArm)]
+  const levels = all[0].arms.filter(({ lane }) => lane.kind === 'level').map(({ arm }) => find(arm))
+  levels.sort((a, b) => (a.info.share ?? 0) - (b.info.share ?? 0))
+  const modes = powerModesOf(board)
+  const main = modes.find(({ name }) => name === mainPowerState) ?? modes[modes.length - 1]
+  const joint = { board, mode: main, shape: manifest.shape, maxTokens }
+  arms.push(
+    randomArm(routed, levels, prompts, settingOf(board, main, routed), seed),
+    jointArm(reference, { arm: 'lossless', title: 'dense int4, clocks and drafts' }, prompts, joint),
+    jointArm(routed, { arm: 'joint', title: 'DEAP routed, clocks and drafts' }, prompts, joint),
+  )
+  const data: EvaluationData = {
+    arms: arms.map((arm, i): ArmRun => {
+      onProgress(i + 1, arms.length, 'arms priced')
+      return { ...arm.info, answers: scored(arm, questions, prompts), trials: trialsOf(board, arm) }
+    }),
+    reference: referenceArm,
+    primary: primaryArm,
+    powerStates: modes.map(({ name }) => name),
+    mainPowerState: main.name,
+    batches: batchesOf(board, main, [reference, levels[0], routed]),
+    throttling: throttlingOf(board, [reference, routed], reference, seed),
+    priorDraws: priorDraws(board, arms, reference, draws, seed),
+    certificate: certificateState(manifest.certificate),
+  }
+  return {
+    data,
+    manifest: {
+      model: id,
+      digest,
+      date: new Date().toISOString(),
+      version,
+      commit: commitOf(),
+      seed,
+      prompts: count,
+      board: board.id,
+      energyOf,
+      joules: 'simulated',
+      accuracy: 'toy',
+      grid,
+      details: {
+        packages: packagesOf(all),
+        energy: energyConditions(board),
+        machine: machine(),
+        answers: { workers, maxTokens, batchOnBoard: 1, processorSeconds: answered.processorSeconds },
+        seeds: { questions: seed, randomRouting: seed, throttling: seed, priors: [seed, seed + draws - 1] },
+      },
+    },
+  }
+}
+
+async function answerAll(
+  all: readonly Contestant[],
+  prompts: PromptIds,
+  { work, workers, onProgress }: EvaluationOptions,
+): Promise<{ arms: AnsweredArm[]; processorSeconds: Record<string, number> }> {
+  const arms: AnsweredArm[] = []
+  const processorSeconds: Record<string, number> = {}
+  for (const contestant of all) {
+    const { name, dir, cost } = contestant
+    const { answers, prefillSeconds, laneSeconds } = await collect(contestant, {
+      work,
+      digest: openPackage(dir).digest,
+      prompts,
+      maxTokens,
+      workers,
+      onProgress: (done, total) => onProgress(done, total, `prompts answered by ${name}`),
+    })
+    processorSeconds[`${name}, prompts`] = prefillSeconds
+    for (const [lane, arm] of contestant.arms.entries()) {
+      const { lane: _, ...info } = arm
+      processorSeconds[info.arm] = laneSeconds[lane]
+      arms.push(plainArm(info, cost, prompts, answers[lane]))
+    }
+  }
+  return { arms, processorSeconds }
+}
