@@ -1,87 +1,70 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
+import { boards } from '../board/boards/index.ts'
+import { gridOf } from '../energy/carbon.ts'
 import { DeapdError } from '../errors.ts'
-import { type Cell, type LevelScore, scoreSupport } from '../evaluate/support/score.ts'
-import { openPackage } from '../models/package.ts'
-import { toWire } from '../telemetry/wire.ts'
-import { print, printJson, table, wholeNumber } from './output.ts'
+import { tables, writeCsv } from '../evaluate/protocol/csv.ts'
+import { evaluate } from '../evaluate/protocol/run.ts'
+import { print, printJson, wholeNumber } from './output.ts'
 import { progressReporter } from './progress.ts'
-import { addEngineFlags, type EngineFlags, greedy, withEngine } from './run-engine.ts'
 
-interface Options extends Omit<EngineFlags, 'model'> {
+interface Options {
   readonly out: string
+  readonly source?: string
+  readonly work?: string
+  readonly board: string
   readonly prompts: number
   readonly seed: number
+  readonly workers: number
+  readonly draws: number
+  readonly grid: string
   readonly json?: boolean
 }
 
-/** `deapd evaluate`: exact match on held-out customer-service prompts, per stratum and level. */
+/** `deapd evaluate`: the arms of the paper's protocol on one package, with its joules on a simulated board. */
 export const evaluateCommand = (): Command =>
-  addEngineFlags(new Command('evaluate'))
-    .description('score a model package on held-out customer-service prompts, per stratum and level')
+  new Command('evaluate')
+    .description('compare a model package with its baselines: answers, simulated energy, statistics, one report')
     .argument('<model>', 'model package')
-    .requiredOption('--out <dir>', 'folder for report.json and accuracy.csv')
-    .option('--prompts <n>', 'held-out prompts', wholeNumber('--prompts', 3), 1_200)
-    .option('--seed <n>', 'seed of the prompts', wholeNumber('--seed', 0), 7)
+    .requiredOption('--out <dir>', 'folder for report.html, report.json, *.csv and *.svg')
+    .option('--source <checkpoint>', 'what the package was made from: adds fp32 and the pruning baselines')
+    .option('--work <dir>', 'folder for baselines and answers, which a killed run goes on from (default: OUT/work)')
+    .option('--prompts <n>', 'held-out prompts', wholeNumber('--prompts', 3), 10_000)
+    .option('--seed <n>', 'seed of prompts and draws', wholeNumber('--seed', 0), 7)
+    .option(
+      '--workers <n>',
+      'processes that answer, one thread each',
+      wholeNumber('--workers', 1),
+      availableParallelism(),
+    )
+    .addOption(
+      new Option('--board <board>', 'simulated board').choices(boards.map(({ id }) => id)).default('agx-orin-64gb'),
+    )
+    .option('--draws <n>', 'draws of the energy priors', wholeNumber('--draws', 20), 1000)
+    .option('--grid <code>', 'whose electricity, as ISO 3166 code', 'world')
     .option('--json', 'print the report')
-    .action(async (model: string, options: Options) => {
-      const out = resolve(options.out)
-      if (existsSync(join(out, 'report.json')))
-        throw new DeapdError('output_exists', { path: join(out, 'report.json') })
-      const { id, manifest, digest } = openPackage(model)
-      const shares = manifest.levels.map(({ share }) => share)
-      const levels = await withEngine({ ...options, model }, (engine) =>
-        scoreSupport(engine, shares, options.prompts, options.seed, greedy, progressReporter()),
-      )
-      const report = {
-        schema: 'deapd-evaluation/1',
-        model: id,
-        digest,
-        prompts: options.prompts,
-        seed: options.seed,
-        levels: toWire(levels),
-      }
-      mkdirSync(out, { recursive: true })
-      writeFileSync(join(out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`)
-      writeFileSync(join(out, 'accuracy.csv'), csv(levels))
-      if (options.json) return printJson(report)
-      const percent = ({ accuracy, low, high }: Cell): string =>
-        `${accuracy.toFixed(1)} (${low.toFixed(1)}–${high.toFixed(1)})`
-      const rows = levels.map((l) => [
-        l.level,
-        l.share.toFixed(2),
-        ...Object.values(l.strata).map(percent),
-        percent(l.all),
-        percent(l.heldOutWordings),
-      ])
-      print(`${id}: exact match in % on ${options.prompts} held-out prompts (95 % interval)`)
-      print(table([['level', 'share', ...Object.keys(levels[0].strata), 'all', 'held-out wordings'], ...rows]))
-    })
+    .action(run)
 
-function csv(levels: readonly LevelScore[]): string {
-  const rows = levels.flatMap((l) =>
-    Object.entries({
-      ...l.strata,
-      all: l.all,
-      held_out_wordings: l.heldOutWordings,
-      known_wordings: l.knownWordings,
-      ...prefixed(l.kinds),
-    }).map(([group, c]) => [
-      l.level,
-      l.share.toFixed(4),
-      group,
-      c.prompts,
-      c.correct,
-      c.accuracy.toFixed(2),
-      c.low.toFixed(2),
-      c.high.toFixed(2),
-    ]),
-  )
-  return [['level', 'share', 'group', 'prompts', 'correct', 'accuracy_percent', 'low_percent', 'high_percent'], ...rows]
-    .map((row) => `${row.join(',')}\n`)
-    .join('')
+async function run(model: string, options: Options): Promise<void> {
+  const out = resolve(options.out)
+  const reportFile = join(out, 'report.json')
+  if (existsSync(reportFile)) throw new DeapdError('output_exists', { path: reportFile })
+  const board = boards.find(({ id }) => id === options.board)
+  const grid = gridOf(options.grid)
+  if (!board || !grid) throw new DeapdError('bad_usage', { detail: `"${options.grid}" is not a country we know.` })
+  mkdirSync(out, { recursive: true })
+  const { data, manifest } = await evaluate({
+    ...options,
+    model,
+    work: resolve(options.work ?? join(out, 'work')),
+    board,
+    grid: grid.row,
+    onProgress: progressReporter(),
+  })
+  for (const [name, rows] of Object.entries(tables)) writeCsv(join(out, name), rows(data))
+  writeFileSync(reportFile, `${JSON.stringify({ schema: 'deapd-evaluation/2', manifest }, null, 2)}\n`)
+  if (options.json) return printJson({ manifest })
+  print(`${out}: ${data.arms.length} arms, ${manifest.prompts} prompts`)
 }
-
-const prefixed = (kinds: Readonly<Record<string, Cell>>): Record<string, Cell> =>
-  Object.fromEntries(Object.entries(kinds).map(([kind, c]) => [`kind:${kind}`, c]))
