@@ -3,7 +3,6 @@ import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { boards } from '../board/boards/index.ts'
-import { gridOf } from '../energy/carbon.ts'
 import { DeapdError } from '../errors.ts'
 import { tables, writeCsv } from '../evaluate/protocol/csv.ts'
 import { evaluate } from '../evaluate/protocol/run.ts'
@@ -51,16 +50,13 @@ async function run(model: string, options: Options): Promise<void> {
   const out = resolve(options.out)
   const reportFile = join(out, 'report.json')
   if (existsSync(reportFile)) throw new DeapdError('output_exists', { path: reportFile })
-  const board = boards.find(({ id }) => id === options.board)
-  const grid = gridOf(options.grid)
-  if (!board || !grid) throw new DeapdError('bad_usage', { detail: `"${options.grid}" is not a country we know.` })
+  const board = boards.find(({ id }) => id === options.board) ?? boards[0]
   mkdirSync(out, { recursive: true })
   const { data, manifest } = await evaluate({
     ...options,
     model,
     work: resolve(options.work ?? join(out, 'work')),
     board,
-    grid: grid.row,
     onProgress: progressReporter(),
   })
   for (const [name, rows] of Object.entries(tables)) writeCsv(join(out, name), rows(data))

@@ -1,8 +1,9 @@
 import { powerModesOf } from '../../board/power-modes.ts'
 import type { Board } from '../../board/types.ts'
-import type { GridRow } from '../../energy/carbon.ts'
+import { gridOf } from '../../energy/carbon.ts'
 import { openTemplate } from '../../engine/template.ts'
 import { openTokenizer } from '../../engine/tokenizer.ts'
+import { DeapdError } from '../../errors.ts'
 import { openPackage } from '../../models/package.ts'
 import { version } from '../../version.ts'
 import type { ArmRun, EvaluationData, RunManifest } from '../records.ts'
@@ -34,7 +35,8 @@ export interface EvaluationOptions {
   readonly workers: number
   /** Draws of the energy priors. */
   readonly draws: number
-  readonly grid: GridRow
+  /** Whose electricity: a code of `energy/carbon.ts`. */
+  readonly grid: string
   readonly onProgress: (done: number, total: number, what: string) => void
 }
 
@@ -45,7 +47,9 @@ const mainPowerState = '50W'
 
 /** The paper's protocol on one package: every arm answers the same prompts, and what its runs cost on the board follows. */
 export async function evaluate(options: EvaluationOptions): Promise<{ data: EvaluationData; manifest: RunManifest }> {
-  const { model, board, prompts: count, seed, workers, draws, grid, onProgress } = options
+  const { model, board, prompts: count, seed, workers, draws, onProgress } = options
+  const grid = gridOf(options.grid)?.row
+  if (!grid) throw new DeapdError('bad_usage', { detail: `"${options.grid}" is not a country we know.` })
   const { id, dir, digest, manifest } = openPackage(model)
   const questions = supportQuestions(count, seed)
   const encode = openTemplate(dir, manifest, openTokenizer(dir))
