@@ -7,6 +7,7 @@ import {
   binomialUpper,
   chiSquareUpper,
   fUpper,
+  normalCdf,
   tQuantile,
   tTwoSided,
 } from '../src/evaluate/statistics/distributions.ts'
@@ -54,6 +55,9 @@ t.test('distributions, at ordinary and at many degrees of freedom', async (t) =>
   near(t, fUpper(4.5, 2.7, 20.3), 0.016430613028192535, 1e-9)
   near(t, fUpper(3, 9, 270_000), 0.0013993004858553024, 1e-8)
   near(t, chiSquareUpper(34.71, 1), 3.826608903514134e-9, 1e-9)
+  t.equal(chiSquareUpper(1e5, 17), 0)
+  t.same([-Infinity, -50, 50, Infinity].map(normalCdf), [0, 0, 1, 1])
+  t.equal(tTwoSided(1e6, 9999), 0)
   near(t, binomialLower(30, 3000, 0.015), 0.011122301842658005, 1e-9)
   near(t, binomialUpper(31, 3000, 0.015), 1 - 0.011122301842658005, 1e-9)
 })

@@ -79,6 +79,13 @@ export interface CertificateState {
   readonly date: string | null
 }
 
+/** Two arms to hold against each other beside the reference: routed against random routing, nested against post-hoc. */
+export interface Contest {
+  readonly arm: string
+  readonly against: string
+  readonly question: string
+}
+
 export interface EvaluationData {
   /** One of them is the arm all others are held against: int4, dense. */
   readonly arms: readonly ArmRun[]
@@ -92,6 +99,7 @@ export interface EvaluationData {
   readonly batches: readonly BatchPoint[]
   readonly throttling: readonly ThrottleTrace[]
   readonly priorDraws: readonly PriorDraws[]
+  readonly contests: readonly Contest[]
   readonly certificate: CertificateState
 }
 

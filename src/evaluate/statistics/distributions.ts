@@ -4,7 +4,7 @@ import { bdtr, bdtrc, chdtrc, compiled, incbet, incbi, ndtr, ndtri } from 'cephe
 // that an analysis of variance over 10,000 prompts has (test/statistics.test.ts).
 await compiled
 
-export const normalCdf = (z: number): number => ndtr(z)
+export const normalCdf = (z: number): number => (Math.abs(z) === Number.POSITIVE_INFINITY ? Number(z > 0) : ndtr(z))
 export const normalQuantile = (p: number): number => ndtri(p)
 
 /** Probability of a |t| at least this large; `df` may be a fraction, as Welch's are. */
@@ -21,7 +21,16 @@ export function tQuantile(p: number, df: number): number {
 export const fUpper = (f: number, df1: number, df2: number): number =>
   f <= 0 ? 1 : incbet(df2 / 2, df1 / 2, df2 / (df2 + df1 * f))
 
-export const chiSquareUpper = (x: number, df: number): number => (x <= 0 ? 1 : chdtrc(df, x))
+/** Cephes throws where the tail is smaller than any number; that is zero. */
+export function chiSquareUpper(x: number, df: number): number {
+  if (x <= 0) return 1
+  try {
+    return chdtrc(df, x)
+  } catch (error) {
+    if (String(error).includes('underflow')) return 0
+    throw error
+  }
+}
 
 /** P(X ≤ k) of n draws with probability p. */
 export const binomialLower = (k: number, n: number, p: number): number => (k < 0 ? 0 : k >= n ? 1 : bdtr(k, n, p))

@@ -13,20 +13,20 @@ export interface TTest {
   readonly n: number
 }
 
-/** Student's t on differences that come in pairs; NaN where fewer than two differ from each other. */
+/** Student's t on differences that come in pairs. Where all are zero nothing was found: t = 0, p = 1. */
 export function pairedT(differences: Numbers): TTest {
   const n = differences.length
   const value = mean(differences)
   const deviation = Math.sqrt(variance(differences))
   const error = deviation / Math.sqrt(n)
-  const t = value / error
+  const t = studentised(value, error)
   const half = tQuantile(0.975, n - 1) * error
   return {
     difference: { value, low: value - half, high: value + half },
     t,
     df: n - 1,
     p: tTwoSided(t, n - 1),
-    dz: value / deviation,
+    dz: studentised(value, deviation),
     n,
   }
 }
@@ -61,11 +61,14 @@ export function welchT(a: Numbers, b: Numbers): WelchTest {
   const error = Math.sqrt(va + vb)
   const df = (va + vb) ** 2 / (va ** 2 / (a.length - 1) + vb ** 2 / (b.length - 1))
   const value = mean(a) - mean(b)
+  if (error === 0) return { difference: { value, low: value, high: value }, ...constant(value) }
   const half = tQuantile(0.975, df) * error
-  return {
-    difference: { value, low: value - half, high: value + half },
-    t: value / error,
-    df,
-    p: tTwoSided(value / error, df),
-  }
+  const t = value / error
+  return { difference: { value, low: value - half, high: value + half }, t, df, p: tTwoSided(t, df) }
 }
+
+/** Two groups that do not vary: the same, or different beyond doubt. */
+const constant = (value: number): { t: number; df: number; p: number } =>
+  value === 0 ? { t: 0, df: 1, p: 1 } : { t: Math.sign(value) * Number.POSITIVE_INFINITY, df: 1, p: 0 }
+
+const studentised = (value: number, error: number): number => (value === 0 ? 0 : value / error)

@@ -1,0 +1,109 @@
+import t from 'tap'
+import { grams } from '../src/energy/carbon.ts'
+import { efficiencyRatio, energyConversion, joulesPerCorrect } from '../src/evaluate/metrics.ts'
+import { summarise } from '../src/evaluate/summary/summarise.ts'
+import { number, percent, pValue, signed } from '../src/evaluate/summary/words.ts'
+import { inventedManifest, inventedRun } from './support/invented-run.ts'
+
+const near = (got: number | undefined, wanted: number, relative = 1e-9): boolean =>
+  got !== undefined && Math.abs(got - wanted) <= relative * Math.abs(wanted)
+
+t.test('joules are not watt-hours: the paper’s carbon is 3,600 times too high', async (t) => {
+  // Its table has 4.2 J and 1.85 g for ResNet-50: 4.2 times 440 g per kWh, as if 4.2 were kilowatt-hours / 1000.
+  t.ok(near(grams(4.2, 440), 5.1333e-4, 1e-4), String(grams(4.2, 440)))
+  t.ok(near(grams(12.5, 440), 1.5278e-3, 1e-4))
+  t.ok(near(grams(3.6e6, 440), 440))
+})
+
+t.test('the measures of the paper, and what it leaves undefined', async (t) => {
+  t.equal(joulesPerCorrect(300, 100), 3)
+  t.equal(joulesPerCorrect(300, 0), null)
+  // Table 1: 76.8 % at 4.2 J is printed as 18.2.
+  t.ok(near(efficiencyRatio(76.8, 4.2), 18.2857, 1e-5))
+  const dense = {
+    idealJoules: 8,
+    joules: 10,
+    denseBytesPerToken: 4e9,
+    bytesPerToken: 4e9,
+    accuracy: 0.9,
+    denseAccuracy: 0.9,
+  }
+  t.same(energyConversion({ ...dense, withinMargin: true }), {
+    hardware: 0.8,
+    algorithm: 1,
+    quality: 1,
+    efficiency: 0.8,
+  })
+  const level = energyConversion({ ...dense, joules: 6, bytesPerToken: 2e9, accuracy: 0.891, withinMargin: true })
+  t.ok(near(level.algorithm, 2) && near(level.quality, 0.99) && near(level.efficiency, (8 / 6) * 2 * 0.99))
+  t.equal(energyConversion({ ...dense, accuracy: 0.5, withinMargin: false }).efficiency, 0)
+})
+
+t.test('numbers in words', async (t) => {
+  t.same(
+    [0, 0.1234, 1.234, 12.34, 123.4, 12_345, -0.5, 5.133e-4].map((x) => number(x)),
+    ['0.000', '0.123', '1.23', '12.3', '123', '12,345', '−0.500', '5.1 × 10⁻⁴'],
+  )
+  t.same(
+    [number(Number.NaN), percent(0.421), signed(0.5), signed(-0.001), pValue(1e-9)],
+    ['unknown', '42.1 %', '+0.50', '0.00', '< 0.0001'],
+  )
+})
+
+const data = inventedRun({ prompts: 900, seed: 3 })
+const report = summarise(data, inventedManifest)
+
+t.test('a summary is whole, and the same for the same seed', async (t) => {
+  t.equal(report.arms.length, data.arms.length)
+  t.equal(report.comparisons.length, data.arms.length - 1 + data.contests.length)
+  t.equal(report.states.length, data.arms.length * 4)
+  t.equal(report.byStratum.length, data.arms.length * 3)
+  t.same(summarise(data, inventedManifest), report)
+  t.ok(JSON.stringify(report).length > 0)
+  const text = JSON.stringify(report, (_, value) => (Number.isNaN(value) ? 'NaN' : value))
+  t.notMatch(text, /"NaN"/, 'nothing is unknown in a whole run')
+})
+
+t.test('summaries agree with what the data were made from', async (t) => {
+  const arm = (name: string) => report.arms.find(({ arm }) => arm === name)
+  const main = report.comparisons.find(({ arm }) => arm === 'routed')
+  const sum = (name: string, column: 'decodeJoules' | 'requestJoules'): number =>
+    data.arms.find(({ arm }) => arm === name)?.trials['50 W'][column].reduce((a, b) => a + b, 0) ?? Number.NaN
+  t.ok(near(main?.decodeSaving.value, 1 - sum('routed', 'decodeJoules') / sum('int4-dense', 'decodeJoules')))
+  t.ok((main?.decodeSaving.low ?? 1) < (main?.decodeSaving.value ?? 0))
+  t.ok(near(arm('level-2')?.bytesPerToken, 3.7e9 * 0.65))
+  t.ok(near(arm('routed')?.gramsPerThousand, ((sum('routed', 'requestJoules') / 900) * 1000 * 481) / 3.6e6))
+  t.ok(near(arm('level-5')?.conversion?.efficiency, 0.8), 'dense, a quarter above the ideal')
+  // A full level is the dense network: the same energy, no test, no saving.
+  const same = report.comparisons.find(({ arm }) => arm === 'level-5')
+  t.equal(same?.decodeSaving.value, 0)
+  t.same(
+    report.levels.byStratum.map(({ stratum }) => stratum),
+    ['easy', 'medium', 'hard'],
+  )
+  t.ok(report.levels.steps.every(({ test }) => test.difference.value > 0))
+  t.equal(report.levels.overTime[0].level, 5, 'the first token is the full network’s')
+  t.ok(report.scaling !== null && report.scaling.time.r2 > 0.999)
+  t.ok(near(report.scaling?.time.slope.value, 1 / 150e9, 1e-6))
+  t.ok(near(report.scaling?.time.intercept.value, 0.002, 1e-6))
+  const rivals = report.frontiers.contests.map(({ against }) => against)
+  t.same(rivals, ['magnitude', 'flap', 'random'])
+  t.ok(report.frontiers.contests.every(({ ratio }) => ratio.value > 1))
+  t.ok(report.throttling[0].ratio > report.throttling[1].ratio)
+})
+
+t.test('the verdict needs both halves', async (t) => {
+  t.equal(report.verdict.energy.holds, true)
+  const many = inventedRun({ prompts: 2400, seed: 4, routedLoss: 0.0 })
+  t.ok(summarise(many, inventedManifest).verdict.holds)
+  const worse = summarise(inventedRun({ prompts: 900, seed: 5, routedLoss: 0.06 }), inventedManifest)
+  t.match(worse.verdict, { holds: false, energy: { holds: true }, accuracy: { holds: false } })
+  t.match(worse.verdict.because, /accuracy is not shown/)
+  t.equal(worse.label.class, null, 'no class outside the margin')
+})
+
+t.test('arms that did not answer the same prompts are refused', async (t) => {
+  const [first, ...rest] = data.arms
+  const shuffled = { ...first, answers: [...first.answers].reverse() }
+  t.throws(() => summarise({ ...data, arms: [...rest, shuffled] }, inventedManifest), /did not answer the prompts/)
+})
