@@ -85,6 +85,13 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
     batches: batchesOf(board, main, [reference, levels[0], routed]),
     throttling: throttlingOf(board, [reference, routed], reference, seed),
     priorDraws: priorDraws(board, arms, reference, draws, seed),
+    contests: [
+      {
+        arm: primaryArm,
+        against: 'random-routing',
+        question: 'Does complexity choose the level better than chance, at equal joules?',
+      },
+    ],
     certificate: certificateState(manifest.certificate),
   }
   return {
