@@ -54,6 +54,12 @@ export const errorTable = {
     message: 'Model "{model}" is not installed.',
     hint: 'Installed: {installed}. Install one with `deapd models import SRC --out DIR`.',
   },
+  calibration_text: {
+    status: 400,
+    exit: 2,
+    message: 'The calibration file {path} cannot be used: {detail}. Nothing was written.',
+    hint: 'Give it JSON Lines of messages (with a system prompt if there is one) or of text, or plain text.',
+  },
   calibration_poor: {
     status: 500,
     exit: 1,

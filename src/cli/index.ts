@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   hold: async () => (await import('./hold.ts')).holdCommand(),
   restore: async () => (await import('./restore.ts')).restoreCommand(),
   models: async () => (await import('./models.ts')).modelsCommand(),
+  prune: async () => (await import('./prune.ts')).pruneCommand(),
   generate: async () => (await import('./generate.ts')).generateCommand(),
   perplexity: async () => (await import('./perplexity.ts')).perplexityCommand(),
   evaluate: async () => (await import('./evaluate.ts')).evaluateCommand(),

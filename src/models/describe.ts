@@ -3,6 +3,7 @@ import type { Drawing } from './draw.ts'
 import { chunkChannelsFor } from './levels.ts'
 import type { Manifest } from './manifest.ts'
 import { cacheHeadSize } from './onnx/padding.ts'
+import { shiftsName } from './onnx/shifts.ts'
 import type { Rounding, WeightPlan } from './onnx/weights.ts'
 import { hashFile } from './package.ts'
 import type { LlamaShape } from './source/config.ts'
@@ -35,7 +36,14 @@ export function describePackage(
   )
   const full = weights.bytes('lm_head') + weights.bytes('layer.') + weights.bytes('final_norm')
   const ungated = full - gatedBytes.reduce((a, b) => a + b, 0)
-  const levelBytes = gatedBytes.map((_, level) => ungated + gatedBytes.slice(0, level + 1).reduce((a, b) => a + b, 0))
+  // A level reads what stands for the segments it leaves out.
+  const shiftBytes = weights.bytes(shiftsName) / Math.max(1, gatedBytes.length - 1)
+  const levelBytes = gatedBytes.map(
+    (_, level) =>
+      ungated +
+      gatedBytes.slice(0, level + 1).reduce((a, b) => a + b, 0) +
+      shiftBytes * (gatedBytes.length - 1 - level),
+  )
   const { hiddenSize, ffnSize, vocabSize, heads, kvHeads, headSize } = shape
   const perLayer = hiddenSize * (2 * heads * headSize + 2 * kvHeads * headSize + 3 * ffnSize + 2)
   return {

@@ -3,6 +3,7 @@ import type { Activations } from './onnx/activations.ts'
 import type { KvType } from './onnx/interface.ts'
 import { emitLlama, type LlamaMatrices } from './onnx/llama.ts'
 import { encodeModel } from './onnx/proto.ts'
+import type { Shifts } from './onnx/shifts.ts'
 import { type Form, planWeights, type WeightPlan } from './onnx/weights.ts'
 import { dataFile } from './pipeline/workspace.ts'
 import type { LlamaShape } from './source/config.ts'
@@ -28,17 +29,18 @@ export interface Drawing {
   readonly files: Readonly<Record<string, Uint8Array | string>>
 }
 
-/** Draws the graphs of a package and plans its weight file. */
+/** Draws the graphs of a package and plans its weight file; `shifts` stand for what levels leave out. */
 export function drawPackage(
   shape: LlamaShape,
   form: Form,
   levels: readonly LayerLevels[],
   matrices: LlamaMatrices,
   activations: Activations = 'float32',
+  shifts?: Shifts,
 ): Drawing {
   const draw = (kv: KvType): { weights: WeightPlan; graph: Uint8Array } => {
     const weights = planWeights(dataFile, activations)
-    const plan = { shape, form, kv, contextTokens: shape.contextTokens, levels }
+    const plan = { shape, form, kv, contextTokens: shape.contextTokens, levels, shifts }
     return { graph: encodeModel(emitLlama(plan, weights, matrices)), weights }
   }
   const { graph, weights } = draw(activations)

@@ -7,6 +7,7 @@ import { drawPackage } from './draw.ts'
 import { cutLevels, type LayerLevels, layerLevels, orderByNorm, orderGroups } from './levels.ts'
 import { type Manifest, manifestFile } from './manifest.ts'
 import type { Activations } from './onnx/activations.ts'
+import type { Shifts } from './onnx/shifts.ts'
 import type { Form, Quantisation, Rounding } from './onnx/weights.ts'
 import { importKey } from './pipeline/identity.ts'
 import { openPool, type Pool } from './pipeline/pool.ts'
@@ -36,27 +37,37 @@ export interface ImportOptions {
 const smallModel = 20e6
 
 /**
- * Turns a Hugging Face folder or a GGUF file into a model package, tensor by tensor. The package grows in a hidden folder beside `out` and is renamed
- * into place, so that a half-written one is never picked up; after a kill, the same call goes on where it stopped. Throws
- * `import_unsupported`, `import_damaged`, `import_busy`, `output_exists`, `output_unwritable` or `disk_full`.
+ * Turns a Hugging Face folder or a GGUF file into a model package, tensor by tensor. After a kill, the same call goes on where
+ * it stopped. Throws what `makePackage` throws.
  */
-export async function importModel(options: ImportOptions): Promise<Manifest> {
+export function importModel(options: ImportOptions): Promise<Manifest> {
+  return makePackage(options, (checkpoint, workspace) =>
+    withPool(checkpoint, workspace, options.threads, async (pool) => {
+      const form = formOf(checkpoint, options)
+      const levels = await orderLayers(checkpoint, form, pool, options)
+      const { activations, onProgress } = options
+      return writePackage(checkpoint, workspace, pool, { form, levels, activations }, onProgress)
+    }),
+  )
+}
+
+/**
+ * Makes a package of a checkpoint. It grows in a hidden folder beside `out` and is renamed into place when `make` is done, so that a
+ * half-written one is never picked up. Throws `import_unsupported`, `import_damaged`, `import_busy`, `output_exists`,
+ * `output_unwritable` or `disk_full`.
+ */
+export async function makePackage<T>(
+  options: Pick<ImportOptions, 'source' | 'out'>,
+  make: (checkpoint: Checkpoint, workspace: Workspace) => Promise<T>,
+): Promise<T> {
   const out = resolve(options.out)
   if (existsSync(out)) throw new DeapdError('output_exists', { path: out })
   const checkpoint = openCheckpoint(resolve(options.source))
   const workspace = openWorkspace(out)
   try {
-    const weightFile = join(workspace.folder, dataFile)
-    closeSync(openSync(weightFile, 'a'))
-    const threads = options.threads ?? defaultThreads(checkpoint)
-    const pool = openPool({ tensors: checkpoint.tensors, weightFile }, threads)
-    try {
-      const manifest = await build(checkpoint, workspace, pool, options)
-      workspace.publish()
-      return manifest
-    } finally {
-      await pool.close()
-    }
+    const made = await make(checkpoint, workspace)
+    workspace.publish()
+    return made
   } catch (error) {
     // A source that cannot be used leaves nothing to go on with; after anything else, what is finished is kept.
     if (error instanceof DeapdError && error.code.startsWith('import_')) workspace.discard()
@@ -66,33 +77,58 @@ export async function importModel(options: ImportOptions): Promise<Manifest> {
   }
 }
 
+/** Opens threads that write the workspace's weight file. */
+export async function withPool<T>(
+  checkpoint: Checkpoint,
+  { folder }: Workspace,
+  threads: number | undefined,
+  use: (pool: Pool) => Promise<T>,
+): Promise<T> {
+  const weightFile = join(folder, dataFile)
+  closeSync(openSync(weightFile, 'a'))
+  const pool = openPool({ tensors: checkpoint.tensors, weightFile }, threads ?? defaultThreads(checkpoint))
+  try {
+    return await use(pool)
+  } finally {
+    await pool.close()
+  }
+}
+
 function defaultThreads({ tensors }: Checkpoint): number {
   const weights = Object.values(tensors).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
   return weights < smallModel ? 0 : availableParallelism()
 }
 
-function formOf({ shape, extras }: Checkpoint, { quantisation, block, rounding }: ImportOptions): Form {
+/** How weights are kept unless the caller says otherwise. */
+export function formOf(
+  { shape, extras }: Checkpoint,
+  { quantisation, block, rounding }: Pick<ImportOptions, 'quantisation' | 'block' | 'rounding'>,
+): Form {
   if (quantisation === 'none') return { quantisation, block: 0 }
   return { quantisation, block: block ?? (shape.hiddenSize < 1024 ? 32 : 128), rounding: rounding ?? extras.rounding }
 }
 
-async function build(
+/** What of a package is decided beside its weights. */
+export interface PackagePlan {
+  readonly form: Form
+  readonly levels: readonly LayerLevels[]
+  readonly activations?: Activations
+  /** What stands for what levels leave out. */
+  readonly shifts?: Shifts
+}
+
+/** Writes all files of a package into the workspace. */
+export async function writePackage(
   checkpoint: Checkpoint,
   workspace: Workspace,
   pool: Pool,
-  options: ImportOptions,
+  { form, levels, activations, shifts }: PackagePlan,
+  onProgress: OnProgress,
 ): Promise<Manifest> {
   const { shape } = checkpoint
-  const form = formOf(checkpoint, options)
-  const drawing = drawPackage(
-    shape,
-    form,
-    await orderLayers(checkpoint, form, pool, options),
-    checkpoint,
-    options.activations,
-  )
+  const drawing = drawPackage(shape, form, levels, checkpoint, activations, shifts)
   const key = importKey(checkpoint.tensors, drawing.weights.parts, drawing.files)
-  await writeWeights(drawing.weights, workspace, key, pool, options.onProgress)
+  await writeWeights(drawing.weights, workspace, key, pool, onProgress)
   const { folder } = workspace
   const files = {
     ...drawing.files,
@@ -101,8 +137,12 @@ async function build(
   }
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content, { flush: true })
   const manifest = describePackage(folder, [dataFile, ...Object.keys(files)], checkpoint.extras, shape, drawing)
-  writeFileSync(join(folder, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`, { flush: true })
+  writeManifest(folder, manifest)
   return manifest
+}
+
+export function writeManifest(folder: string, manifest: Manifest): void {
+  writeFileSync(join(folder, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`, { flush: true })
 }
 
 /** Measures every layer's channels and heads, for the order in which levels take them. */

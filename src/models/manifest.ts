@@ -41,14 +41,31 @@ export const Manifest = Type.Object({
         description: 'Bytes read per decoded token, lm_head included, embeddings not.',
       }),
       loss: Type.Union([Type.Number(), Type.Null()], {
-        description: 'Measured loss against the full level; null when not measured.',
+        description:
+          'Mean Kullback-Leibler divergence from the full level in nats a token, on answers after prompts that the full level read; null when not measured.',
       }),
+      exact_match: Type.Optional(
+        Type.Number({
+          minimum: 0,
+          maximum: 1,
+          description: 'Share of the answers it was measured on that were right.',
+        }),
+      ),
     }),
     { minItems: 1, description: 'From the smallest sub-network to the full one.' },
   ),
   chunks: Type.Object({
     channels: Type.Integer({ minimum: 1, description: 'MLP channels in one chunk; the last may be partial.' }),
-    order: Type.Union([Type.Literal('weight-norm'), Type.Literal('loss-per-joule')]),
+    order: Type.Union(
+      [
+        Type.Literal('weight-norm'),
+        Type.Literal('loss-per-joule'),
+        Type.Literal('flap'),
+        Type.Literal('magnitude'),
+        Type.Literal('random'),
+      ],
+      { description: 'By what it was decided which channels and heads the levels leave out.' },
+    ),
     widths: Type.Array(Type.Array(Type.Integer({ minimum: 1 })), {
       description: 'MLP channels per layer and level, the first so many in order.json: widths[layer][level].',
     }),
@@ -64,7 +81,36 @@ export const Manifest = Type.Object({
         'File of float32 [layers, 2, KV heads · cache head size]: what one step of an int8 key or value stands for. Absent: keys and values stay float32.',
     }),
   ),
-  energy_priors: Type.Union([Type.Null(), Type.Record(Type.String(), Type.Number())]),
+  energy_priors: Type.Union(
+    [
+      Type.Null(),
+      Type.Object({
+        board: Type.String(),
+        source: Type.String({ description: 'Priors of the board, or a calibration and its date.' }),
+        uncertainty: Type.Number({ description: 'Of each figure, as a share of it.' }),
+        as_if: Type.Union([Type.String(), Type.Null()], { description: 'The model that this small one stands for.' }),
+        gpu_hz: Type.Number({ description: 'The clock of fewest joules, at which all figures hold.' }),
+        context_tokens: Type.Number(),
+        joules_per_token: Type.Array(Type.Number(), { description: 'Of each level, in decode.' }),
+        group_joules: Type.Object({ mlp: Type.Number(), heads: Type.Number() }, { additionalProperties: false }),
+      }),
+    ],
+    { description: 'Estimated joules; what the levels were chosen by.' },
+  ),
+  pruning: Type.Optional(
+    Type.Object(
+      {
+        method: Type.String(),
+        seed: Type.Integer(),
+        rounds: Type.Integer({ description: 'Times the groups were scored again.' }),
+        calibration_sha256: Type.String({ description: 'Of the calibration file.' }),
+        texts: Type.Integer({ description: 'Texts of it that groups were scored on.' }),
+        held_out_texts: Type.Integer({ description: 'Others, that the losses of the levels were measured on.' }),
+        compensated: Type.Boolean({ description: 'Whether means stand for what a level leaves out.' }),
+      },
+      { description: 'How the levels were found; prune-log.jsonl has every round.' },
+    ),
+  ),
   certificate: Type.Union([
     Type.Null(),
     Type.Object({

@@ -155,18 +155,27 @@ function packBytes(
   }
 }
 
-/** The weights that a quantised matrix stands for, [rows, columns]. */
-export function dequantise({ rows, columns, bits, block, data, scales }: QuantisedMatrix): Float32Array {
+/** The weights that a quantised matrix stands for, [rows, columns], written to the start of `into`. */
+export function dequantise(
+  { rows, columns, bits, block, data, scales }: QuantisedMatrix,
+  into: Float32Array = new Float32Array(rows * columns),
+): Float32Array {
   const blocks = Math.ceil(columns / block)
   const bytes = (block * bits) / 8
   const offset = 2 ** (bits - 1)
-  return Float32Array.from({ length: rows * columns }, (_, i) => {
-    const row = Math.floor(i / columns)
-    const column = i % columns
-    const b = Math.floor(column / block)
-    const k = column % block
-    const base = (row * blocks + b) * bytes
-    const code = bits === 8 ? data[base + k] : (data[base + (k >> 1)] >> (k % 2 === 0 ? 0 : 4)) & 0xf
-    return (code - offset) * scales[row * blocks + b]
-  })
+  for (let row = 0; row < rows; row++) {
+    for (let b = 0; b < blocks; b++) {
+      const scale = scales[row * blocks + b]
+      const base = (row * blocks + b) * bytes
+      const start = row * columns + b * block
+      const count = Math.min(block, columns - b * block)
+      if (bits === 8) for (let k = 0; k < count; k++) into[start + k] = (data[base + k] - offset) * scale
+      else {
+        for (let k = 0; k < count; k++) {
+          into[start + k] = (((data[base + (k >> 1)] >> ((k & 1) << 2)) & 0xf) - offset) * scale
+        }
+      }
+    }
+  }
+  return into
 }

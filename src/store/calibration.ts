@@ -94,10 +94,13 @@ export function calibratedModel(prior: PowerModel, { parameters }: Calibration):
 /** What the calibration must have been made with to be used. */
 export type CalibrationKey = Pick<Calibration, 'board' | 'simulated' | 'model'>
 
-/** The stored calibration for this board and model, or why the priors hold. Never throws: a damaged file is no calibration. */
+/**
+ * The stored calibration for this board and model, or for any model where none is named, or why the priors hold. Never throws: a
+ * damaged file is no calibration.
+ */
 export function readCalibration(
   folder: string,
-  key: CalibrationKey,
+  key: Pick<CalibrationKey, 'board'> & Partial<CalibrationKey>,
 ): { readonly calibration: Calibration | null; readonly why: string } {
   let data: unknown
   try {
@@ -108,7 +111,8 @@ export function readCalibration(
   }
   if (!Value.Check(Calibration, data)) return { calibration: null, why: `${fileName} is not a calibration` }
   const { board, simulated, model, date, quality } = data
-  if (board !== key.board || simulated !== key.simulated || model !== key.model) {
+  const differs = { simulated, model, ...key }
+  if (board !== key.board || simulated !== differs.simulated || model !== differs.model) {
     return { calibration: null, why: `the calibration is of ${board}${simulated ? ', simulated,' : ''} with ${model}` }
   }
   const why = `calibrated ${date.slice(0, 10)}, R² ${quality.power_r_squared.toFixed(3)}`

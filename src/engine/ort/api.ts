@@ -21,6 +21,7 @@ const slots = {
   CreateSessionOptions: [10, pointer, ['_Out_ void **']],
   SetOptimizedModelFilePath: [11, pointer, [pointer, 'str']],
   EnableProfiling: [14, pointer, [pointer, 'str']],
+  DisableCpuMemArena: [19, pointer, [pointer]],
   SetSessionLogSeverityLevel: [22, pointer, [pointer, 'int']],
   SetSessionGraphOptimizationLevel: [23, pointer, [pointer, 'int']],
   SetIntraOpNumThreads: [24, pointer, [pointer, 'int']],
@@ -87,7 +88,9 @@ export function loadOrt(path = libraryPath()): Ort {
   process.env.ORT_DISABLE_TELEMETRY = '1'
   try {
     if (!existsSync(path)) throw new Error('there is no such file')
-    return open(path)
+    const found = opened.get(path) ?? open(path)
+    opened.set(path, found)
+    return found
   } catch (error) {
     throw new DeapdError('engine_library', { path, detail: detailOf(error), oldest: oldestVersion }, error)
   }
@@ -95,6 +98,9 @@ export function loadOrt(path = libraryPath()): Ort {
 
 /** koffi unloads a library whose handle is collected, and the functions in it with it: it must stay reachable for good. */
 const loaded: unknown[] = []
+
+/** What was opened, by path: koffi knows a function type by its name, once in a process. */
+const opened = new Map<string, Ort>()
 
 function open(path: string): Ort {
   const base = koffi.struct({ GetApi: pointer, GetVersionString: pointer })

@@ -67,6 +67,8 @@ export interface SessionOptions {
   readonly prepacked?: boolean
   /** Writes the optimised graph here, and its prepacked weights beside it into the file `data`. */
   readonly save?: { readonly graph: string; readonly data: string }
+  /** False gives every intermediate result back to the system at once: slower, and no memory is kept between runs. */
+  readonly arena?: boolean
 }
 
 /** Loads a model file. `threads` is the number of intra-op threads. Throws `engine_failed`. */
@@ -74,7 +76,7 @@ export function openSession(
   ort: Ort,
   modelPath: string,
   threads: number,
-  { provider = 'cpu', prepacked = false, save }: SessionOptions = {},
+  { provider = 'cpu', prepacked = false, save, arena = true }: SessionOptions = {},
 ): Session {
   const profile = provider === 'cpu' ? null : profileFolder()
   const env = ort.create('CreateEnv', ortLoggingWarning, 'deapd')
@@ -82,6 +84,7 @@ export function openSession(
   ort.check('SetSessionLogSeverityLevel', options, ortLoggingWarning)
   ort.check('SetSessionGraphOptimizationLevel', options, prepacked ? optimise.nothing : optimise.everything)
   ort.check('SetIntraOpNumThreads', options, threads)
+  if (!arena) ort.check('DisableCpuMemArena', options)
   const entries = {
     'session.intra_op.allow_spinning': '1',
     'session.intra_op.spin_duration_us': String(spinMicroseconds),

@@ -18,7 +18,7 @@ export interface AttentionPlan {
 /**
  * Draws the attention of one layer and returns its segments' results, to be added to the residual. A segment is a run of key-value
  * heads with the query heads that read them: its queries and its part of the output projection are gated. Keys and values are
- * always computed and written, so that the cache has no holes at any level.
+ * always computed and written, so that the cache has no holes at any level. `shift` is a bias for the segment that always runs.
  */
 export function drawAttention(
   builder: Builder,
@@ -28,6 +28,7 @@ export function drawAttention(
   input: string,
   layer: LayerMatrices,
   levels: LayerLevels,
+  shift?: string,
 ): readonly string[] {
   const { emit, integers } = builder
   const { heads, kvHeads, headSize } = shape
@@ -63,7 +64,8 @@ export function drawAttention(
   if (parts.length > 1) emit(node('Split', [read, integers(...channels.map((c) => c.length))], parts, { axis: -1 }))
   return segments.map((segment, i) => {
     const name = `${at}.${segment.level}.o`
-    const draw = (rows: string): string => emit(weights.matmul(name, rows, pickColumns(o, channels[i]), form))
+    const draw = (rows: string): string =>
+      emit(weights.matmul(name, rows, pickColumns(o, channels[i]), form, segment.level === 0 ? shift : undefined))
     return gated(builder, name, segment, parts[i], draw)
   })
 }

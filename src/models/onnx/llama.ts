@@ -9,7 +9,8 @@ import { drawMlp } from './mlp.ts'
 import { cacheHeadSize } from './padding.ts'
 import { elementType, type Graph, node, valueInfo } from './proto.ts'
 import { addRotary } from './rotary.ts'
-import type { Form, WeightPlan } from './weights.ts'
+import { drawShifts, type Shifts } from './shifts.ts'
+import { type Form, takesBias, type WeightPlan } from './weights.ts'
 
 export interface LlamaPlan {
   readonly shape: LlamaShape
@@ -18,6 +19,7 @@ export interface LlamaPlan {
   readonly contextTokens: number
   /** What each level runs, layer by layer. */
   readonly levels: readonly LayerLevels[]
+  readonly shifts?: Shifts
 }
 
 export interface LlamaMatrices {
@@ -45,15 +47,25 @@ export function emitLlama(plan: LlamaPlan, weights: WeightPlan, matrices: LlamaM
   }
   const addAll = (name: string, residual: string, parts: readonly string[]): string =>
     parts.reduce((sum, part, i) => emit(node('Add', [sum, part], [`${name}.${i}`])), residual)
+  const shifts = plan.shifts === undefined ? [] : drawShifts(builder, weights, plan.shifts, 2 * shape.layers)
+  const inProduct = takesBias(form, weights.activations)
+  /** A shift goes along with the product that always runs, where its kernel can, else it is added to the residual. */
+  const addShift = (name: string, residual: string, shift: string | undefined, always: number) => {
+    if (shift === undefined || (inProduct && always > 0)) return { residual, bias: shift }
+    return { residual: emit(node('Add', [residual, shift], [name])), bias: undefined }
+  }
 
   let x = emit(node('Gather', ['embed', names.ids], ['embedded']))
   for (const [index, layer] of matrices.layers.entries()) {
     const at = `layer.${index}`
     const levels = plan.levels[index]
     const h = norm(`${at}.input_norm`, x, layer.inputNorm)
-    x = addAll(`${at}.residual`, x, drawAttention(builder, weights, plan, index, h, layer, levels))
+    const headShift = addShift(`${at}.attention.shift`, x, shifts[2 * index], levels.counts[0])
+    const read = drawAttention(builder, weights, plan, index, h, layer, levels, headShift.bias)
+    x = addAll(`${at}.residual`, headShift.residual, read)
     const m = norm(`${at}.mlp_norm`, x, layer.mlpNorm)
-    x = addAll(`${at}.out`, x, drawMlp(builder, weights, form, at, m, layer, levels))
+    const mlpShift = addShift(`${at}.mlp.shift`, x, shifts[2 * index + 1], levels.widths[0])
+    x = addAll(`${at}.out`, mlpShift.residual, drawMlp(builder, weights, form, at, m, layer, levels, mlpShift.bias))
   }
   // Only the wanted positions go through the large lm_head: the last one in prefill, all of them when scoring.
   const wanted = emit(node('Slice', [x, names.logitsFrom, integers(toTheEnd), integers(1)], ['wanted']))

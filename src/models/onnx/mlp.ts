@@ -5,7 +5,10 @@ import { pickColumns, pickRows, stackRows } from './matrix.ts'
 import { node } from './proto.ts'
 import type { Form, WeightPlan } from './weights.ts'
 
-/** Draws the MLP of one layer and returns its segments' results, to be added to the residual. */
+/**
+ * Draws the MLP of one layer and returns its segments' results, to be added to the residual. `shift` is a bias for the segment
+ * that always runs.
+ */
 export function drawMlp(
   builder: Builder,
   weights: WeightPlan,
@@ -14,6 +17,7 @@ export function drawMlp(
   input: string,
   layer: LayerMatrices,
   levels: LayerLevels,
+  shift?: string,
 ): readonly string[] {
   const { emit } = builder
   return segmentsOf(levels.widths).map((segment) => {
@@ -26,7 +30,8 @@ export function drawMlp(
       emit(node('Split', [wide], [`${name}.gate`, `${name}.up`], { axis: -1, num_outputs: 2 }))
       const silu = emit(node('com.microsoft.QuickGelu', [`${name}.gate`], [`${name}.silu`], { alpha: { float: 1 } }))
       const hidden = emit(node('Mul', [silu, `${name}.up`], [`${name}.hidden`]))
-      return emit(weights.matmul(`${name}.down`, hidden, pickColumns(layer.down, channels), form))
+      const bias = segment.level === 0 ? shift : undefined
+      return emit(weights.matmul(`${name}.down`, hidden, pickColumns(layer.down, channels), form, bias))
     })
   })
 }

@@ -41,6 +41,7 @@ const descriptor = {
         i: { id: 3, type: 'int64' },
         s: { id: 4, type: 'bytes' },
         g: { id: 6, type: 'Graph' },
+        ints: { id: 8, type: 'int64', rule: 'repeated' },
         type: { id: 20, type: 'int32' },
       },
     },
@@ -75,6 +76,7 @@ interface Attribute {
   readonly i?: number
   readonly s?: Uint8Array
   readonly g?: Graph
+  readonly ints?: readonly number[]
 }
 
 export interface Node {
@@ -113,18 +115,20 @@ const float = 1
 const integer = 2
 const text = 3
 const graph = 5
+const integers = 7
 
 /** A node; `com.microsoft` operators are written with their domain, as `com.microsoft.MatMulNBits`. */
 export function node(
   op: string,
   input: readonly string[],
   output: readonly string[],
-  attributes: Readonly<Record<string, number | string | { float: number } | Graph>> = {},
+  attributes: Readonly<Record<string, number | string | readonly number[] | { float: number } | Graph>> = {},
 ): Node {
   const at = op.lastIndexOf('.')
   const attribute = Object.entries(attributes).map(([name, value]): Attribute => {
     if (typeof value === 'number') return { name, type: integer, i: value }
     if (typeof value === 'string') return { name, type: text, s: Buffer.from(value) }
+    if ('length' in value) return { name, type: integers, ints: value }
     return 'float' in value ? { name, type: float, f: value.float } : { name, type: graph, g: value }
   })
   return { opType: op.slice(at + 1), domain: op.slice(0, Math.max(0, at)), name: output[0], input, output, attribute }

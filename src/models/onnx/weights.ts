@@ -44,8 +44,11 @@ export interface WeightPlan {
   readonly activations: Activations
   /** Adds a tensor of known values, or a matrix that is not quantised. */
   add(name: string, dims: readonly number[], data: Float32Array | Matrix): void
-  /** Adds a [rows, columns] matrix in the wanted form and returns the node that multiplies `input` by its transpose. */
-  matmul(name: string, input: string, matrix: Matrix, form: Form): Node
+  /**
+   * Adds a [rows, columns] matrix in the wanted form and returns the node that multiplies `input` by its transpose. A form that
+   * `takesBias` adds the [rows] tensor `bias` to the product on the way.
+   */
+  matmul(name: string, input: string, matrix: Matrix, form: Form, bias?: string): Node
   /** Bytes of the tensors whose name starts with `prefix`. */
   bytes(prefix: string): number
   /** Length of the whole file. */
@@ -54,6 +57,10 @@ export interface WeightPlan {
 
 /** Tensors start on page borders, so that the file can be memory-mapped; small ones only on cache lines. */
 const alignment = (bytes: number): number => (bytes >= 1 << 20 ? 4096 : 64)
+
+/** Whether a product in this form can add a bias itself; only the CPU's kernel is known to in every release. */
+export const takesBias = ({ quantisation }: Form, activations: Activations): boolean =>
+  quantisation !== 'none' && activations === 'float32'
 
 /** Activations in int8, the fast path of the CPU kernels (DESIGN §6). */
 const accuracyLevel = 4
@@ -93,7 +100,7 @@ export function planWeights(fileName: string, activations: Activations = 'float3
         parts.push({ kind: 'values', name, offset, bytes, matrix: values, activations })
       }
     },
-    matmul(name, input, matrix, { quantisation, block, rounding = 'searched' }) {
+    matmul(name, input, matrix, { quantisation, block, rounding = 'searched' }, bias) {
       const { rows, columns } = matrix
       const output = `${name}.out`
       const weight = `${name}.weight`
@@ -122,7 +129,8 @@ export function planWeights(fileName: string, activations: Activations = 'float3
         scalesOffset,
         scalesBytes: scales,
       })
-      return node('com.microsoft.MatMulNBits', [input, weight, `${name}.scales`], [output], {
+      const inputs = [input, weight, `${name}.scales`, ...(bias === undefined ? [] : ['', '', bias])]
+      return node('com.microsoft.MatMulNBits', inputs, [output], {
         K: columns,
         N: rows,
         bits,

@@ -1,0 +1,141 @@
+import { DeapdError } from '../errors.ts'
+import { maskOf, type Subnet } from './groups.ts'
+import type { LayerMeans, LayerSums } from './network.ts'
+import { type Bench, batches, bytesPerRow, type Place, type Scores, tokensOf } from './passes.ts'
+import type { Spool } from './spool.ts'
+import type { Sample } from './text.ts'
+import type { WeightStream } from './weights.ts'
+
+export interface Answering {
+  readonly weights: WeightStream
+  readonly spool: Spool
+  readonly places: readonly Place[]
+  /** What stands for a dropped group, layer by layer. */
+  readonly means: readonly LayerMeans[]
+  /** From `readAll`. */
+  readonly tops: readonly (readonly Int32Array[])[]
+}
+
+/**
+ * Runs the tokens of some ranges through variants of the network, after what the full network read before them: what the
+ * engine does when a request is answered below the full level. Rows of a batch are variants. A variant joins in the first
+ * layer where it differs from the first one, as far as one run can take them all.
+ */
+export function answer(
+  bench: Bench,
+  variants: readonly Subnet[],
+  task: Answering,
+  sums: LayerSums[] | null = null,
+): Scores {
+  const { shape, groups, samples, budgetBytes } = bench
+  const { places, weights } = task
+  const sizes = places.map((place) => 4 * variants.length * tokensOf(samples, place) * shape.hiddenSize)
+  const kl = variants.map(() => new Float64Array(places.length))
+  const right = variants.map(() => new Uint8Array(places.length))
+  const joins = variants.map((variant) => Math.floor(firstDifference(variants[0], variant) / groups.perLayer))
+  const order = [...variants.keys()].sort((a, b) => joins[a] - joins[b] || a - b)
+  const sorted = order.map((variant) => ({ subnet: variants[variant], joins: joins[variant] }))
+  for (const batch of batches(sizes, budgetBytes)) {
+    const hidden = batch.map((at) => {
+      const { from, to } = samples[places[at].sample].ranges[places[at].range]
+      const states = new Float32Array(variants.length * (to - from) * shape.hiddenSize)
+      weights.embed(samples[places[at].sample].ids.subarray(from, to), states)
+      return { at, states, live: 1 }
+    })
+    for (let layer = 0; layer < shape.layers; layer++) {
+      const loaded = weights.layer(layer)
+      for (const text of hidden) {
+        const one = tokensOf(samples, places[text.at]) * shape.hiddenSize
+        while (text.live < sorted.length && sorted[text.live].joins <= layer) {
+          text.states.copyWithin(text.live * one, 0, one)
+          text.live++
+        }
+        runLayer(bench, layer, loaded, task, sorted, text, sums)
+      }
+    }
+    const head = weights.head()
+    for (const { at, states } of hidden) {
+      const { sample, range } = places[at]
+      const tokens = tokensOf(samples, places[at])
+      const one = tokens * shape.hiddenSize
+      const reference = task.spool.readReference(sample, range)
+      const atOnce = variantsAtOnce(bench, tokens)
+      for (let from = 0; from < sorted.length; from += atOnce) {
+        const to = Math.min(sorted.length, from + atOnce)
+        const found = bench.network.divergence(head, states.subarray(from * one, to * one), tokens, reference)
+        for (let i = from; i < to; i++) {
+          const rows = [(i - from) * tokens, (i - from + 1) * tokens] as const
+          const sum = found.kl.subarray(...rows).reduce((a, b) => a + b, 0)
+          if (!Number.isFinite(sum)) throw new DeapdError('engine_failed', { detail: 'the divergence is not a number' })
+          kl[order[i]][at] = sum
+          right[order[i]][at] = isRight(
+            samples[sample],
+            range,
+            task.tops[sample][range][0],
+            found.top.subarray(...rows),
+          )
+        }
+      }
+    }
+  }
+  return { kl, right }
+}
+
+interface Text {
+  readonly at: number
+  readonly states: Float32Array
+  /** Variants that have joined. */
+  readonly live: number
+}
+
+function runLayer(
+  bench: Bench,
+  layer: number,
+  loaded: ReturnType<WeightStream['layer']>,
+  { places, spool, means }: Answering,
+  variants: readonly { readonly subnet: Subnet }[],
+  { at, states, live }: Text,
+  sums: LayerSums[] | null,
+): void {
+  const { shape, groups, samples, network } = bench
+  const { sample, range } = places[at]
+  const { from } = samples[sample].ranges[range]
+  const tokens = tokensOf(samples, places[at])
+  const one = tokens * shape.hiddenSize
+  const past = spool.readKeys(sample, layer, from)
+  const atOnce = variantsAtOnce(bench, tokens)
+  for (let start = 0; start < live; start += atOnce) {
+    const count = Math.min(live - start, atOnce)
+    const masks = (kind: 'heads' | 'mlp'): Float32Array => {
+      const each = variants.slice(start, start + count).map(({ subnet }) => maskOf(groups, subnet, layer, kind))
+      const all = new Float32Array(count * each[0].length)
+      for (const [i, mask] of each.entries()) all.set(mask, i * mask.length)
+      return all
+    }
+    const rows = {
+      variants: count,
+      tokens,
+      position: from,
+      past,
+      masks: { heads: masks('heads'), mlp: masks('mlp') },
+      means: means[layer],
+    }
+    const counted = sums && new Float32Array(count * tokens).fill(1)
+    network.layer(loaded, rows, states.subarray(start * one, (start + count) * one), {
+      ...(sums && counted && { sums: { into: sums[layer], counted } }),
+    })
+  }
+}
+
+const variantsAtOnce = ({ shape, groups, budgetBytes }: Bench, tokens: number): number =>
+  Math.max(1, Math.floor(budgetBytes / (tokens * bytesPerRow(shape, groups))))
+
+function firstDifference(one: Subnet, other: Subnet): number {
+  const at = one.findIndex((on, i) => on !== other[i])
+  return Math.max(at, 0)
+}
+
+function isRight({ ids, ranges }: Sample, range: number, first: number, top: BigInt64Array): 0 | 1 {
+  const { from } = ranges[range]
+  return first === ids[from] && top.every((id, i) => Number(id) === ids[from + 1 + i]) ? 1 : 0
+}

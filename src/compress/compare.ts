@@ -1,0 +1,81 @@
+import { hypervolume, type Point } from './frontier.ts'
+import type { Pruned } from './prune.ts'
+import { seededDraws } from './random.ts'
+import type { Method } from './rivals.ts'
+
+/** A figure with the 95 % interval of its bootstrap. */
+export interface Interval {
+  readonly value: number
+  readonly low: number
+  readonly high: number
+}
+
+export interface Contender {
+  readonly method: Method
+  readonly pruned: Pruned
+}
+
+/** One loss, up to where it counts: beyond, a network is of no use however little it takes. */
+export interface Yardstick {
+  readonly name: 'kl' | 'error'
+  readonly unit: string
+  /** Of the full network; the reference lies `margin` above it. */
+  readonly margin: number
+}
+
+/** deap.md §6.2: errors up to 10 points above the full network's; and half a nat, where about a third of the choices differ. */
+export const yardsticks: readonly Yardstick[] = [
+  { name: 'kl', unit: 'nats of KL a token', margin: 0.5 },
+  { name: 'error', unit: 'share of wrong answers', margin: 0.1 },
+]
+
+export interface Comparison {
+  readonly method: Method
+  readonly hypervolume: Interval
+  /** The first method's hypervolume over this one's, less one. */
+  readonly lead: Interval
+}
+
+const resamples = 2000
+
+/**
+ * Hypervolumes of packages of the same model by one yardstick, and the lead of the first over each, with percentile intervals
+ * of a paired bootstrap over the held-out texts. Joules up to 1.1 times the full network's count (deap.md §6.2).
+ */
+export function compare(contenders: readonly Contender[], yardstick: Yardstick, seed: number): Comparison[] {
+  const texts = contenders[0].pruned.tokens.length
+  const draws = seededDraws(texts, seed)
+  const all = Array.from({ length: texts }, (_, i) => i)
+  const volumes = (picked: ArrayLike<number>): number[] =>
+    contenders.map(({ pruned }) => volume(pruned, yardstick, picked))
+  const seen = volumes(all)
+  const drawn = Array.from({ length: resamples }, () => volumes(draws()))
+  return contenders.map(({ method }, i) => ({
+    method,
+    hypervolume: { value: seen[i], ...interval(drawn.map((one) => one[i])) },
+    lead: { value: seen[0] / seen[i] - 1, ...interval(drawn.map((one) => one[0] / one[i] - 1)) },
+  }))
+}
+
+function volume({ manifest, scores, tokens }: Pruned, { name, margin }: Yardstick, picked: ArrayLike<number>): number {
+  const joules = manifest.energy_priors?.joules_per_token ?? []
+  const loss = (level: number): number => {
+    let [sum, count] = [0, 0]
+    for (let i = 0; i < picked.length; i++) {
+      sum += name === 'kl' ? scores[level].kl[picked[i]] : 1 - scores[level].right[picked[i]]
+      count += name === 'kl' ? tokens[picked[i]] : 1
+    }
+    return sum / count
+  }
+  const full = joules.length - 1
+  const base = loss(full)
+  const points = joules.map(
+    (value, level): Point => ({ joules: value / joules[full], loss: Math.max(0, loss(level) - base) }),
+  )
+  return hypervolume(points, { joules: 1.1, loss: margin })
+}
+
+function interval(values: readonly number[]): { low: number; high: number } {
+  const sorted = [...values].sort((a, b) => a - b)
+  return { low: sorted[Math.floor(0.025 * sorted.length)], high: sorted[Math.ceil(0.975 * sorted.length) - 1] }
+}

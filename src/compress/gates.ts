@@ -1,0 +1,148 @@
+import { type Link, subnetsOf } from './chain.ts'
+import { hypervolume, type Point, spacing } from './frontier.ts'
+import type { Groups, Subnet } from './groups.ts'
+import { groupNumber } from './groups.ts'
+
+/** How many gates one layer may have: each costs the full network time (src/README.md). */
+const gateBudget = { mlp: 2, heads: 1 } as const
+
+/** Groups of one layer and kind, first the one that is dropped last, with what keeping each is worth. */
+interface Lane {
+  readonly layer: number
+  readonly kind: 'heads' | 'mlp'
+  /** Numbers of the groups. */
+  readonly order: readonly number[]
+  /** Loss and joules without the groups from place c on, c = 0 … order.length. */
+  readonly loss: readonly number[]
+  readonly joules: readonly number[]
+  /** Counts that may be used, ascending, the last all. */
+  readonly counts: readonly number[]
+  readonly gates: number
+}
+
+export interface GateOptions {
+  readonly groups: Groups
+  /** The whole chain, its losses scaled so that they add up to what was measured. */
+  readonly links: readonly Link[]
+  /** Places in the chain (0 is the full network) that the levels were chosen at, from the smallest network to the full one. */
+  readonly places: readonly number[]
+  /** Places whose counts may be used besides. */
+  readonly allowed: readonly number[]
+  readonly fullJoules: number
+}
+
+/**
+ * Bends chosen sub-networks of a chain until no layer has more gates than its budget: coordinate ascent over layers on the
+ * levels' hypervolume, with losses and joules of groups added up, and a price on leaving the joules that were chosen.
+ */
+export function fitGates(options: GateOptions): Subnet[] {
+  const { groups, links, places, fullJoules } = options
+  const subnets = [...subnetsOf(groups, links)]
+  const lanes = lanesOf(options, subnets)
+  const totals = (counts: readonly (readonly number[])[]): Point[] =>
+    places.map((_, level) => ({
+      joules: lanes.reduce((sum, lane, i) => sum + lane.joules[counts[i][level]], fullJoules),
+      loss: lanes.reduce((sum, lane, i) => sum + lane.loss[counts[i][level]], 0),
+    }))
+  const countsAt = (lane: Lane, place: number): number => lane.order.filter((g) => subnets[place][g] === 1).length
+  const wanted = totals(lanes.map((lane) => places.map((place) => countsAt(lane, place))))
+  const reference = { joules: 1.02 * fullJoules, loss: 1.05 * Math.max(...wanted.map(({ loss }) => loss), 1e-9) }
+  const worth = (points: readonly Point[]): number =>
+    points.reduce(
+      (value, { joules }, k) => {
+        const moved = (joules - wanted[k].joules) / fullJoules
+        const close = k === 0 ? 0 : Math.max(0, points[k - 1].joules / joules - (1 - spacing))
+        return value - movePrice * moved ** 2 - spacingPrice * close
+      },
+      hypervolume(points, reference),
+    )
+  const candidates = lanes.map((lane) => steps(lane, places.length))
+  // Begin with the rounding of each lane that changes its own joules least.
+  const counts = lanes.map((lane, i) => {
+    const target = places.map((place) => lane.joules[countsAt(lane, place)])
+    const miss = (c: readonly number[]): number => c.reduce((sum, n, k) => sum + (lane.joules[n] - target[k]) ** 2, 0)
+    return candidates[i].reduce((best, c) => (miss(c) < miss(best) ? c : best))
+  })
+  for (let sweep = 0; sweep < mostSweeps; sweep++) {
+    let changed = false
+    for (const [i, lane] of lanes.entries()) {
+      const rest = totals(counts).map(({ joules, loss }, k) => ({
+        joules: joules - lane.joules[counts[i][k]],
+        loss: loss - lane.loss[counts[i][k]],
+      }))
+      const value = (c: readonly number[]): number =>
+        worth(rest.map(({ joules, loss }, k) => ({ joules: joules + lane.joules[c[k]], loss: loss + lane.loss[c[k]] })))
+      let best = value(counts[i])
+      for (const candidate of candidates[i]) {
+        const found = value(candidate)
+        if (found > best + 1e-12) {
+          best = found
+          counts[i] = candidate
+          changed = true
+        }
+      }
+    }
+    if (!changed) break
+  }
+  return places.map((_, level) => {
+    const subnet = new Uint8Array(groups.all.length)
+    for (const [i, { order }] of lanes.entries()) for (const g of order.slice(0, counts[i][level])) subnet[g] = 1
+    return subnet
+  })
+}
+
+const mostSweeps = 6
+
+/** What it costs, in hypervolume, to leave the joules that were chosen or to come too close to the next level. */
+const [movePrice, spacingPrice] = [20, 2]
+
+function lanesOf({ groups, links, places, allowed }: GateOptions, subnets: readonly Subnet[]): Lane[] {
+  const link = new Map(links.map((one) => [one.group, one]))
+  const dropped = new Map(links.map(({ group }, i) => [group, i]))
+  const { all, perLayer, chunks } = groups
+  return Array.from({ length: all.length / perLayer }, (_, layer) =>
+    (['heads', 'mlp'] as const).map((kind): Lane => {
+      const size = kind === 'mlp' ? chunks : perLayer - chunks
+      const own = Array.from({ length: size }, (_, index) => groupNumber(groups, layer, kind, index))
+      const last = (g: number): number => dropped.get(g) ?? links.length
+      const order = own.sort((a, b) => last(b) - last(a) || a - b)
+      const behind = (value: (one: Link) => number): number[] => {
+        const sums = new Array(size + 1).fill(0)
+        for (let c = size - 1; c >= 0; c--) {
+          const one = link.get(order[c])
+          sums[c] = one ? sums[c + 1] + value(one) : Number.POSITIVE_INFINITY
+        }
+        return sums
+      }
+      const seen = [...places, ...allowed].map((p) => order.filter((g) => subnets[p][g] === 1).length)
+      const counts = [...new Set([...seen, size])].sort((a, b) => a - b)
+      return {
+        layer,
+        kind,
+        order,
+        loss: behind(({ loss }) => loss),
+        joules: behind(({ joules }) => -joules),
+        counts,
+        gates: gateBudget[kind],
+      }
+    }),
+  ).flat()
+}
+
+/** All ways to rise to everything over `levels` levels in at most so many steps. */
+function steps({ counts, gates }: Lane, levels: number): readonly (readonly number[])[] {
+  const all = counts[counts.length - 1]
+  const found: number[][] = []
+  const extend = (head: readonly number[], low: number, left: number): void => {
+    if (head.length === levels) {
+      if (head[levels - 1] === all) found.push([...head])
+      return
+    }
+    const before = head[head.length - 1]
+    if (before !== undefined) extend([...head, before], low, left)
+    if (before !== undefined && left === 0) return
+    for (const count of counts) if (count > low) extend([...head, count], count, before === undefined ? left : left - 1)
+  }
+  extend([], -1, gates)
+  return found
+}

@@ -1,0 +1,74 @@
+import { bytesOf, type Link, sampled, subnetsOf } from './chain.ts'
+import { chooseLevels, type Point } from './frontier.ts'
+import { fitGates } from './gates.ts'
+import type { Groups, Subnet } from './groups.ts'
+
+export interface ChainPoint extends Point {
+  /** Groups dropped. */
+  readonly place: number
+  readonly share: number
+}
+
+/** How many sub-networks of a chain are measured for the choice of levels. */
+const measuredPoints = 24
+
+export interface LevelChoice {
+  /** The measured points of the chain, from the full network down. */
+  readonly points: readonly ChainPoint[]
+  /** Places in the chain that the levels were meant to be. */
+  readonly places: readonly number[]
+  /** What became of them inside the gate budget, from the smallest to the full network. */
+  readonly subnets: readonly Subnet[]
+}
+
+export interface ChoiceOptions {
+  readonly groups: Groups
+  readonly links: readonly Link[]
+  readonly joulesOf: (subnet: Subnet) => number
+  /** Mean losses of sub-networks of the chain. */
+  readonly measure: (subnets: readonly Subnet[]) => ArrayLike<number>
+  readonly count: number
+  /** Wanted shares of the full network's bytes, the last 1; otherwise the levels of largest hypervolume are found. */
+  readonly shares?: readonly number[]
+}
+
+/** Measures points of a chain and chooses levels among them. */
+export function chooseSubnets({ groups, links, joulesOf, measure, count, shares }: ChoiceOptions): LevelChoice {
+  const subnets = [...subnetsOf(groups, links)]
+  const bytes = subnets.map((subnet) => bytesOf(groups, subnet))
+  const places = sampled(bytes, measuredPoints)
+  const losses = measure(places.map((place) => subnets[place]))
+  const points = places.map((place, i): ChainPoint => {
+    // The full network differs from itself by rounding only.
+    const loss = place === 0 ? 0 : Math.max(0, losses[i])
+    return { place, share: bytes[place] / groups.bytes, joules: joulesOf(subnets[place]), loss }
+  })
+  const nearest = (share: number): number =>
+    bytes.reduce(
+      (best, b, i) => (Math.abs(b / groups.bytes - share) < Math.abs(bytes[best] / groups.bytes - share) ? i : best),
+      0,
+    )
+  const chosen = shares ? shares.map(nearest) : chooseLevels(points, count).map((i) => points[i].place)
+  const levels = fitGates({
+    groups,
+    links: rescaled(links, points),
+    places: [...new Set(chosen)].sort((a, b) => b - a),
+    allowed: places,
+    fullJoules: joulesOf(subnets[0]),
+  })
+  const different = levels.filter((level, k) => k === 0 || bytesOf(groups, level) > bytesOf(groups, levels[k - 1]))
+  return { points, places: chosen, subnets: different }
+}
+
+/** Losses of links made to add up to what was measured between two points; where they say nothing, all alike. */
+function rescaled(links: readonly Link[], points: readonly ChainPoint[]): Link[] {
+  let reached = 0
+  return points.slice(1).flatMap((point, i) => {
+    const part = links.slice(points[i].place, point.place)
+    const rise = Math.max(0, point.loss - reached)
+    reached = Math.max(reached, point.loss)
+    const known = part.map(({ loss }) => Math.max(0, loss))
+    const total = known.reduce((a, b) => a + b, 0)
+    return part.map((link, j) => ({ ...link, loss: rise * (total > 0 ? known[j] / total : 1 / part.length) }))
+  })
+}

@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { loadOrt, type Ort } from '../engine/ort/api.ts'
+import { formOf, makePackage, withPool, writeManifest, writePackage } from '../models/import.ts'
+import type { Manifest } from '../models/manifest.ts'
+import type { Quantisation, Rounding } from '../models/onnx/weights.ts'
+import { hashFile } from '../models/package.ts'
+import { importKey } from '../models/pipeline/identity.ts'
+import type { OnProgress } from '../models/pipeline/progress.ts'
+import type { Workspace } from '../models/pipeline/workspace.ts'
+import type { Checkpoint } from '../models/source/checkpoint.ts'
+import { calibrate, type OnStep } from './calibration.ts'
+import { bytesOf } from './chain.ts'
+import type { EliminationOptions, Round } from './eliminate.ts'
+import { type Groups, groupsOf } from './groups.ts'
+import { type EnergyOptions, type TokenEnergy, tokenEnergy } from './joules.ts'
+import { chooseSubnets, type LevelChoice } from './levels.ts'
+import { roundLine } from './log.ts'
+import { type LevelScore, measurePackage } from './measure.ts'
+import { type Memory, watchMemory } from './memory.ts'
+import { byLoss, byOrder } from './order.ts'
+import { tokensOf } from './passes.ts'
+import { layerLevelsOf, shiftsOf } from './plan.ts'
+import { describePruning } from './provenance.ts'
+import { compensates, type Method } from './rivals.ts'
+import { openState } from './state.ts'
+import { readCalibrationText, type Sample } from './text.ts'
+
+export interface PruneOptions extends Partial<EliminationOptions> {
+  /** JSON Lines of conversations or text, or plain text. */
+  readonly calibration: string
+  readonly energy: EnergyOptions
+  readonly method?: Method
+  readonly quantisation?: Quantisation
+  readonly block?: number
+  readonly rounding?: Rounding
+  /** At most this many nested sub-networks, the full one among them. */
+  readonly levels?: number
+  /** Wanted shares of the full network's bytes instead, rising to 1. */
+  readonly shares?: readonly number[]
+  /** Whether means stand for what is dropped; by default as the method does. */
+  readonly compensate?: boolean
+  /** Texts drawn from the file; half of them are scored on, on the others the losses of levels are measured. */
+  readonly texts?: number
+  readonly threads?: number
+  /** Weights that would take more than half of this are read again for each pass. */
+  readonly memoryBytes?: number
+  readonly onStep?: OnStep
+  readonly onProgress?: OnProgress
+}
+
+export interface Pruned {
+  readonly manifest: Manifest
+  readonly energy: TokenEnergy
+  readonly choice: LevelChoice
+  readonly rounds: readonly Round[]
+  /** What the package's levels made of each held-out range, smallest level first, and the tokens of each. */
+  readonly scores: readonly LevelScore[]
+  readonly tokens: readonly number[]
+  readonly memory: Memory
+  readonly seconds: number
+}
+
+export const logFile = 'prune-log.jsonl'
+
+/**
+ * Prunes a checkpoint, as `models import` takes it, into a package with nested levels. After a kill, the same call goes on where
+ * it stopped. Throws what `makePackage` throws, and `calibration_text`.
+ */
+export async function pruneCheckpoint(source: string, out: string, options: PruneOptions): Promise<Pruned> {
+  const startedAtMs = performance.now()
+  const ort = loadOrt()
+  return makePackage({ source, out }, async (checkpoint, workspace) => {
+    const made = await prune(ort, checkpoint, workspace, options)
+    return { ...made, seconds: (performance.now() - startedAtMs) / 1000 }
+  })
+}
+
+async function prune(
+  ort: Ort,
+  checkpoint: Checkpoint,
+  workspace: Workspace,
+  options: PruneOptions,
+): Promise<Omit<Pruned, 'seconds'>> {
+  const { method = 'deap', seed = 1, texts = 256, levels = 6, memoryBytes = 3e9, onStep = () => {} } = options
+  const threads = options.threads ?? availableParallelism()
+  const form = formOf(checkpoint, { ...options, quantisation: options.quantisation ?? 'int4' })
+  const compensate = options.compensate ?? compensates[method]
+  const { shape } = checkpoint
+  const groups = groupsOf(shape, form)
+  const state = openState(workspace.folder, keyOf(checkpoint, options))
+  const memory = watchMemory(ort, state.folder, checkpoint)
+  const text = readCalibrationText(options.calibration, checkpoint, state.folder, texts, seed)
+  const { samples } = text
+  const bench = calibrate(ort, state, { checkpoint, form, groups, samples, method, threads, memoryBytes, onStep })
+  try {
+    const energy = energyOf(checkpoint, groups, samples, options.energy)
+    const chain =
+      method === 'deap'
+        ? byLoss(bench, state, groups, energy, options)
+        : byOrder(method, bench, checkpoint, groups, energy, options)
+    const means = compensate ? chain.means : bench.noMeans
+    const choice = chooseSubnets({
+      groups,
+      links: chain.links,
+      joulesOf: (subnet) => energy.joules(bytesOf(groups, subnet)),
+      measure: (subnets) => bench.divergences(subnets, means, bench.places.heldOut),
+      count: levels,
+      shares: options.shares,
+    })
+    const plan = {
+      form,
+      levels: layerLevelsOf(shape, groups, choice.subnets, bench.channels),
+      ...(compensate &&
+        choice.subnets.length > 1 && {
+          shifts: shiftsOf(shape, groups, choice.subnets, means, bench.network, bench.weights),
+        }),
+    }
+    const { heldOut } = bench.places
+    bench.close()
+    const written = await withPool(checkpoint, workspace, options.threads, (pool) =>
+      writePackage(checkpoint, workspace, pool, plan, options.onProgress),
+    )
+    const scores = measurePackage(ort, workspace.folder, written, threads, samples, heldOut)
+    const tokens = heldOut.map((place) => tokensOf(samples, place))
+    const manifest = describePruning(written, {
+      method,
+      seed,
+      compensate,
+      rounds: chain.rounds.length,
+      text,
+      groups,
+      energy,
+      scores,
+      tokens,
+    })
+    const log = [
+      { method, seed, compensate, calibration_sha256: text.sha256, board: energy.board, gpu_hz: energy.gpuHz },
+      ...chain.rounds.map((round) => roundLine(groups, round)),
+      ...choice.points.map(({ place, share, joules, loss }) => ({ chain: place, share, joules, kl: loss })),
+      ...manifest.levels.map((level, i) => ({
+        level: i,
+        ...level,
+        joules: manifest.energy_priors?.joules_per_token[i],
+      })),
+    ]
+    writeFileSync(join(workspace.folder, logFile), log.map((line) => `${JSON.stringify(line)}\n`).join(''), {
+      flush: true,
+    })
+    const files = { ...manifest.files, [logFile]: hashFile(join(workspace.folder, logFile)) }
+    const whole = { ...manifest, files }
+    writeManifest(workspace.folder, whole)
+    state.discard()
+    return { manifest: whole, energy, choice, rounds: chain.rounds, scores, tokens, memory: memory() }
+  } finally {
+    bench.close()
+  }
+}
+
+function energyOf(
+  { shape }: Checkpoint,
+  groups: Groups,
+  samples: readonly Sample[],
+  options: EnergyOptions,
+): TokenEnergy {
+  const contexts = samples.flatMap(({ ranges }) => ranges.map(({ from, to }) => (from + to) / 2))
+  const weights = groups.all.reduce((sum, group) => sum + group.weights, shape.vocabSize * shape.hiddenSize)
+  const kvBytesPerToken = 8 * shape.layers * shape.kvHeads * shape.headSize
+  const contextTokens = Math.round(contexts.reduce((a, b) => a + b, 0) / contexts.length)
+  return tokenEnergy(options, { bytes: groups.bytes, weights, kvBytesPerToken }, contextTokens)
+}
+
+/** The same key means that what an earlier run left is what this one would make. */
+function keyOf(checkpoint: Checkpoint, { energy, ...options }: PruneOptions): string {
+  const settings = Object.entries(options).filter(([, value]) => typeof value !== 'function' && value !== undefined)
+  const { board, ...rest } = energy
+  const { sha256 } = hashFile(options.calibration)
+  return createHash('sha256')
+    .update(JSON.stringify([settings.sort(), board.id, rest, sha256]))
+    .update(importKey(checkpoint.tensors, [], {}))
+    .digest('hex')
+}
