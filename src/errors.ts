@@ -350,6 +350,11 @@ export class DeapdError extends Error {
   }
 }
 
+/** The exit code of an error that is known by its code only, as from another process; undefined for one that is not ours. */
+export function exitOf(code: string): 1 | 2 | undefined {
+  return Object.hasOwn(errorTable, code) ? errorTable[code as ErrorCode].exit : undefined
+}
+
 function fill(template: string, params: ErrorParams): string {
   return template.replace(/\{(\w+)\}/g, (whole, name: string) => (name in params ? String(params[name]) : whole))
 }

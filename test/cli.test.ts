@@ -1,5 +1,8 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -152,6 +155,21 @@ t.test('bad input is a sentence and an exit code', async (t) => {
     t.match(result.err, message)
     t.notMatch(result.err, /\bat .*\.js:\d+/, 'no stack trace')
   }
+})
+
+t.test('what the daemon refuses as wrongly asked is bad usage here too', async (t) => {
+  const bodies = [
+    { error: { message: 'A hold with level "9" cannot be used.', code: 'hold_invalid' } },
+    { error: { message: 'The engine is starting.', code: 'engine_starting' } },
+  ]
+  const server = createServer((_, response) => response.writeHead(400).end(JSON.stringify(bodies.shift())))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const order = ['hold', '--level', '9', '--url', `http://127.0.0.1:${port}`]
+  t.match(await deapd(...order), { code: 2, err: /level "9"/ })
+  t.match(await deapd(...order), { code: 1, err: /engine is starting/ })
 })
 
 t.test('restore has nothing to do, or a journal it cannot read', async (t) => {

@@ -392,6 +392,22 @@ t.test('a sensor that drifts low is not believed', async (t) => {
   t.ok(reasonsOf(rows).includes('telemetry_drift'))
 })
 
+t.test('a sensor that has drifted teaches nothing until it is right again', async (t) => {
+  const rows = run({
+    seconds: 150,
+    budget: () => 40,
+    now: (atMs, watts) => {
+      const gain = atMs < 60_000 || atMs > 110_000 ? 1 : Math.max(0.75, 1 - (atMs - 60_000) / 120_000)
+      return { reading: { totalWatts: gain * (watts + 0.1 * (atMs % 3)) } }
+    },
+  })
+  const drift = rows.filter((row) => row.state.health.driftSinceMs !== null)
+  const [first, end] = [drift[0], last(drift)]
+  t.same(end.state.plant.slow, first.state.plant.slow, 'what was known stays as it was')
+  t.ok(rows.filter((row) => row.atMs > 10_000).every((row) => row.watts <= 1.02 * 40))
+  t.ok(end.atMs > 110_000 && end.atMs < 145_000, `trusted again at ${end.atMs} ms`)
+})
+
 t.test('idle is the lowest cap; a request brings the ceiling back at once', async (t) => {
   const rows = run({ seconds: 26, phase: (atMs) => (atMs < 20_000 || atMs >= 25_000 ? 'decode' : 'idle') })
   const at = (atMs: number) => rows.find((row) => row.atMs === atMs)?.decision
@@ -452,6 +468,8 @@ t.test('a hold pins the point, never above what is allowed', async (t) => {
   const hold = { gpuHz: 510e6, level: 1 }
   const held = last(run({ seconds: 15, limits: { hold } })).decision
   t.match(held, { gpuHz: 510_000_000, capLevel: 1, reason: 'hold', duty: 1 })
+  const level = last(run({ seconds: 30, limits: { hold: { gpuHz: null, level: 1 }, tokenSeconds: 0.05 } })).decision
+  t.match(level, { capLevel: 1, reason: 'hold', explanation: /^held by hand: level 1 of 3, GPU cap/ }, 'a level alone')
   const capped = last(run({ seconds: 15, limits: { hold: { gpuHz: top, level: null } }, budget: () => 30 }))
   t.ok(capped.watts <= 30 && capped.decision.gpuHz < top)
   const pinned = { gpuHz: top, level: null }

@@ -229,6 +229,10 @@ t.test('mqtt: birth, telemetry, decisions, orders, and a clean end', async (t) =
   t.match(await late.next('info'), { serial: '1421' })
   t.match(await late.next('state/governor'), { level: 3 })
 
+  daemon.push({ power: { ...snapshot.power, totalRule: 'external_meter' } })
+  t.match(await station.next('info'), { total_rule: 'external_meter', seq: 1 }, 'another sensor has taken over')
+  daemon.push({ power: snapshot.power })
+  t.match(await station.next('info'), { total_rule: snapshot.power.totalRule, serial: '1421' })
   daemon.push({ monoMs: snapshot.monoMs + 1500, governor: { ...snapshot.governor, level: 1, reason: 'over_budget' } })
   t.match(await station.next('state/governor'), { level: 1, reason: 'over_budget', seq: 1 })
   t.match(await station.next('telemetry/power'), { seq: 1 })

@@ -7,7 +7,7 @@ import fastify, {
   LogController,
 } from 'fastify'
 import { DeapdError } from '../errors.ts'
-import { createConnections } from './connections.ts'
+import { ClientGone, createConnections } from './connections.ts'
 import { faultOf, ollamaBody, openaiBody } from './faults.ts'
 import { guard } from './guard.ts'
 import type { ApiDeps } from './ports.ts'
@@ -82,7 +82,9 @@ function acceptJson(app: FastifyInstance): void {
 function answerErrors(app: FastifyInstance, deps: ApiDeps): void {
   app.setErrorHandler((thrown, request, reply) => {
     const fault = faultOf(thrown, deps.settings.bodyLimitBytes)
-    if (fault.status >= 500) request.log.error({ err: thrown }, 'request failed')
+    // Who hangs up has not met an error, and reads no answer.
+    if (thrown instanceof ClientGone) request.log.debug({ answer: request.id }, thrown.message)
+    else if (fault.status >= 500) request.log.error({ err: thrown }, 'request failed')
     const isOllama = request.url.startsWith('/api/')
     return reply
       .code(fault.status)

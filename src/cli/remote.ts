@@ -1,11 +1,11 @@
 import { Option } from 'commander'
-import { DeapdError, detailOf } from '../errors.ts'
+import { DeapdError, detailOf, exitOf } from '../errors.ts'
 
 /** The `--url` option of the commands that talk to a running daemon. */
 export const urlOption = (): Option =>
   new Option('--url <url>', 'address of the daemon').env('DEAPD_URL').default('http://127.0.0.1:8717')
 
-/** A request to the running daemon; throws `daemon_unreachable` or `daemon_refused`. */
+/** A request to the running daemon; throws `daemon_unreachable`, `bad_usage` for what the caller got wrong, or `daemon_refused`. */
 export async function request(url: string, path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response
   try {
@@ -15,15 +15,19 @@ export async function request(url: string, path: string, init: RequestInit = {})
     throw new DeapdError('daemon_unreachable', { url, detail: cause }, error)
   }
   if (response.ok) return response
-  throw new DeapdError('daemon_refused', { url, detail: messageOf(await response.text(), response.status) })
+  const { message, code } = refusalOf(await response.text(), response.status)
+  if (exitOf(code) === 2) throw new DeapdError('bad_usage', { detail: message })
+  throw new DeapdError('daemon_refused', { url, detail: message })
 }
 
-function messageOf(body: string, status: number): string {
+function refusalOf(body: string, status: number): { readonly message: string; readonly code: string } {
   try {
     const { error } = JSON.parse(body)
-    return typeof error === 'string' ? error : String(error.message)
+    return typeof error === 'string'
+      ? { message: error, code: '' }
+      : { message: String(error.message), code: error.code }
   } catch {
-    return `HTTP ${status}`
+    return { message: `HTTP ${status}`, code: '' }
   }
 }
 

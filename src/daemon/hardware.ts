@@ -28,16 +28,17 @@ export async function openHardware(
     readonly settings: SensorSettings
     readonly log: Log
     readonly lifecycle: Lifecycle
+    readonly onNews?: () => void
   },
 ): Promise<Hardware> {
-  const { stateDir, settings, log, lifecycle } = options
+  const { stateDir, settings, log, lifecycle, onNews } = options
   const journalPath = join(stateDir, 'clocks.json')
   lifecycle.add('clock lock', await lockClocks(root))
   restoreEarlier(journalPath, log)
   const twin = simulated ? createTwin({ board, root, now: monotonicMs }) : null
   twin?.start()
   if (twin) lifecycle.add('twin', () => twin.stop())
-  const source = openSensors({ board, root }, settings)
+  const source = openSensors({ board, root }, settings, onNews)
   lifecycle.add('power source', () => source.close())
   // The clocks of a PC are not ours: an empty folder has none.
   const clocks = openClocks({ board, root: board.chip === 'none' ? join(stateDir, 'no-clocks') : root, journalPath })
@@ -49,13 +50,18 @@ export async function openHardware(
 export type SensorSettings = Pick<Settings, 'tegrastats' | 'sensor' | 'meter'>
 
 /** The sensors as the settings want them. Throws `setting_invalid`. */
-export function openSensors({ board, root }: Pick<Platform, 'board' | 'root'>, settings: SensorSettings): PowerSource {
+export function openSensors(
+  { board, root }: Pick<Platform, 'board' | 'root'>,
+  settings: SensorSettings,
+  onNews?: () => void,
+): PowerSource {
   const address = settings.meter === '' ? null : parseMeterAddress(settings.meter)
   return discoverPower(board, {
     root,
     tegrastats: settings.tegrastats || null,
     now: monotonicMs,
     sensor: settings.sensor,
+    onNews,
     meter: address && (() => createMeter({ address, now: monotonicMs })),
   })
 }

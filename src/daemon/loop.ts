@@ -36,6 +36,8 @@ export interface Tick {
 export interface Loop {
   /** Makes the next tick come at once: a request that arrives at the idle clock should not wait for it. */
   wake(): void
+  /** Sensors that send by themselves have sent: under load it is looked at now and not at the next tick. */
+  news(): void
   /** Milliseconds between two ticks at the moment. */
   periodMs(): number
   stop(): Promise<void>
@@ -136,6 +138,9 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
   })
   return {
     wake: nap.wake,
+    news: () => {
+      if (cadence.periodMs === loadPeriodMs) nap.wake()
+    },
     periodMs: () => cadence.periodMs,
     async stop() {
       stopping = true

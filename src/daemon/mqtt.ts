@@ -51,7 +51,6 @@ export async function connectMqtt(parts: {
       board: board.id,
       board_name: board.name,
       simulated,
-      total_rule: board.total.name,
       rails: board.rails.map(({ label }) => label),
       model: pack.id,
       model_sha256: pack.digest,

@@ -1,6 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { buildApp } from '../api/app.ts'
-import { listen } from '../api/listen.ts'
 import { parseAddress, stateFolder } from '../config/load.ts'
 import type { Settings } from '../config/schema.ts'
 import { startEngine } from '../engine/client.ts'
@@ -19,6 +17,7 @@ import { calibratedBoard, calibrationKey } from './calibrated-board.ts'
 import { gridIntensity, modelCost } from './costs.ts'
 import { energyCsv } from './export.ts'
 import { openHardware } from './hardware.ts'
+import { openHttp } from './http.ts'
 import { createInference } from './inference.ts'
 import { createLifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
@@ -46,11 +45,8 @@ export interface Daemon {
   stop(): Promise<readonly string[]>
 }
 
-const bodyLimitBytes = 1 << 20
 /** As many periods without a reading are a gap: its energy is unknown. */
 const gapPeriods = 3
-/** Answers that run when the daemon stops get this long: Ctrl-C ends everything within 5 s. */
-const drainMs = 1500
 
 /**
  * Puts the daemon together: the only place that makes real things. Each part is added to the lifecycle as soon as it runs,
@@ -85,7 +81,13 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
     const store = await openStore(stateDir)
     for (const warning of store.warnings) log.warn({ code: warning.code }, `${warning.message} ${warning.hint}`)
     const device = settings.device || store.state.device_id
-    const { twin, source, clocks } = await openHardware(platform, { stateDir, settings, log, lifecycle })
+    const { twin, source, clocks } = await openHardware(platform, {
+      stateDir,
+      settings,
+      log,
+      lifecycle,
+      onNews: () => loop?.news(),
+    })
 
     const { budget, hold } = takeOrders({
       board,
@@ -150,7 +152,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
     // Stopped after HTTP, which drains: the budget holds to the last token.
     lifecycle.add('control loop', () => loop?.stop())
 
-    const app = buildApp(
+    const url = await openHttp(
       {
         version,
         model: pack,
@@ -162,16 +164,9 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
         windows: accountant.windows,
         energyCsv: () => energyCsv({ id: bootId, startedAt, board, accountant, grid: settings.grid, gramsPerKwh }),
         blackBox,
-        settings: {
-          allowedHosts: [address.host, ...list(settings.allowed_hosts)],
-          allowedOrigins: list(settings.allowed_origins),
-          bodyLimitBytes,
-        },
       },
-      { loggerInstance: log, timing: { drainMs } },
+      { address, settings, log, lifecycle },
     )
-    lifecycle.add('HTTP', () => app.close())
-    const url = await listen(app, address)
 
     const notify = createNotify(env, monotonicMs)
     const follow = paceKeeper(twin, cost, settings.as_if, engine)
@@ -241,9 +236,3 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
 }
 
 const never = new Promise<never>(() => undefined)
-
-const list = (text: string): string[] =>
-  text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '')

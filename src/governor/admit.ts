@@ -21,10 +21,12 @@ export function admitted({ limits, load, model }: Inputs, pace: Pace, gpuHz: num
   return sequences
 }
 
-/** Prompt tokens to run at once: long enough to use the weights well, short enough for cancels and for those who decode. */
-export function chunkOf({ load }: Inputs, prefillSeconds: number, duty: number): number {
-  const shared = load.active > load.prefilling || duty < 1
-  const seconds = shared ? tuning.chunkSharedSeconds : tuning.chunkAloneSeconds
-  const tokens = Math.floor((seconds * load.prefill.tokens) / prefillSeconds / 16) * 16
+/**
+ * Prompt tokens to run at once: enough to use the weights well, few enough for cancels, for those who decode, and for a
+ * budget that has just fallen, while it is not known yet whether the board takes the lower cap. A run cannot be stopped.
+ */
+export function chunkOf({ load }: Inputs, prefillSeconds: number, unsure: boolean): number {
+  if (unsure) return tuning.chunkLeastTokens
+  const tokens = Math.floor((tuning.chunkSeconds * load.prefill.tokens) / prefillSeconds / 16) * 16
   return Math.min(tuning.chunkMostTokens, Math.max(tuning.chunkLeastTokens, tokens))
 }

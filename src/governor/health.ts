@@ -23,8 +23,9 @@ export interface Health {
   readonly leastExpected: number
   readonly mostExpected: number
   readonly implausibleSinceMs: number | null
-  /** Since when the sensor has read too low against what was known of the plant. */
+  /** Since when the sensor has been suspected of reading too low against what was known of the plant, and when it last did. */
   readonly driftSinceMs: number | null
+  readonly driftSeenAtMs: number
   /** True for the one step in which everything learned is given up. */
   readonly relearn: boolean
 }
@@ -40,6 +41,7 @@ export const unread: Health = {
   mostExpected: Number.NEGATIVE_INFINITY,
   implausibleSinceMs: null,
   driftSinceMs: null,
+  driftSeenAtMs: Number.NEGATIVE_INFINITY,
   relearn: false,
 }
 
@@ -77,15 +79,15 @@ export function judge(before: Health, plant: Plant, inputs: Inputs, seen: Seen |
     // A change that lasts is the plant's own.
     if (atMs - driftSinceMs >= tuning.driftAcceptedMs)
       return { ...recovered(judged, atMs), driftSinceMs: null, relearn: true }
-    return { ...judged, fault: 'telemetry_drift', unsoundAtMs: atMs, driftSinceMs }
+    return { ...judged, fault: 'telemetry_drift', unsoundAtMs: atMs, driftSinceMs, driftSeenAtMs: atMs }
   }
-  const well = recovered(judged, atMs)
-  return { ...well, driftSinceMs: well.fault === null ? null : well.driftSinceMs }
+  const trusted = atMs - before.driftSeenAtMs >= tuning.driftOverMs
+  return { ...recovered(judged, atMs), driftSinceMs: trusted ? null : before.driftSinceMs }
 }
 
 /** Begins when the plant seems to have become much thriftier; ends when readings are again what they were. */
 function drifts(before: Health, plant: Plant, { features, unevenWatts }: Seen, watts: number): boolean {
-  if (before.driftSinceMs === null) return driftOf(plant, features) < -tuning.driftShare
+  if (before.fault !== 'telemetry_drift') return driftOf(plant, features) < -tuning.driftShare
   // At the safest point the plant may be less well known than where it ran, and the load may move under the reading.
   const doubt = tuning.doubt * Math.sqrt(variance(plant.slow, features)) + unevenWatts
   return watts < (1 - tuning.driftOverShare) * expected(plant.slow, features) - doubt

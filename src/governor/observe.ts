@@ -24,10 +24,15 @@ export function observe(before: GovernorState, inputs: Inputs): Observed {
   const believed = fresh && health.fault === null
   const seconds = Math.min(2, (health.readAtMs - state.health.readAtMs) / 1000)
   // What the readings of a drifting sensor taught is forgotten as soon as it is found out.
-  const foundOut = health.driftSinceMs !== null && state.health.driftSinceMs === null
+  const foundOut = health.fault === 'telemetry_drift' && state.health.fault !== 'telemetry_drift'
   const known = foundOut ? backToSlow(state.plant) : state.plant
   const learned = believed
-    ? learnPlant(known, { ...seen, watts: reading.totalWatts ?? 0, seconds: Math.max(0, seconds) })
+    ? learnPlant(known, {
+        ...seen,
+        watts: reading.totalWatts ?? 0,
+        seconds: Math.max(0, seconds),
+        suspected: health.driftSinceMs !== null,
+      })
     : known
   const plant = health.relearn ? freshPlant : learned
   const share = 1 - Math.exp(-Math.max(0, atMs - state.atMs) / tuning.backlogMs)

@@ -27,16 +27,20 @@ export function learnPlant(
     readonly features: readonly number[]
     readonly unevenWatts: number
     readonly seconds: number
+    /** True while the sensor is suspected of a drift: it may steer below what was known, and change nothing of that. */
+    readonly suspected: boolean
   },
 ): Plant {
-  const { watts, features, unevenWatts, seconds } = reading
+  const { watts, features, unevenWatts, seconds, suspected } = reading
   const noise = noiseOf(watts, unevenWatts)
   // What looks like a thriftier plant may be a sensor on its way down: it is learned much more slowly.
   const doubtful = driftOf(plant, features) < tuning.thriftShare - 1 ? tuning.doubtfulNoise : tuning.slowNoise
   const busy = features.some((feature, i) => i > 0 && feature > 0)
   return {
     fast: learn(forget(plant.fast, seconds, wander, prior), features, watts, noise, bounds),
-    slow: learn(forget(plant.slow, seconds, slowWander, prior), features, watts, doubtful * noise, bounds),
+    slow: suspected
+      ? plant.slow
+      : learn(forget(plant.slow, seconds, slowWander, prior), features, watts, doubtful * noise, bounds),
     informedSeconds: plant.informedSeconds + (busy ? seconds : 0),
   }
 }

@@ -58,7 +58,10 @@ export const reasons = {
   clock_refused: (f) =>
     `the board stays at ${mhz(f.boardHz)} MHz and does not take the GPU cap ${mhz(f.toHz)} MHz: ` +
     `engine busy ${Math.round(100 * f.duty)} % of the time, predicted ${watts(f.predictedWatts)}`,
-  hold: (f) => `held by hand: ${cap(f)}, predicted ${watts(f.predictedWatts)}`,
+  hold: (f) =>
+    f.capLevel < f.fullLevel
+      ? `held by hand: level ${f.capLevel} of ${f.fullLevel}, ${cap(f)}, predicted ${watts(f.predictedWatts)}`
+      : `held by hand: ${cap(f)}, predicted ${watts(f.predictedWatts)}`,
 } as const satisfies Record<Reason, (figures: Figures) => string>
 
 const mhz = (hz: number): string => String(Math.floor(hz / 1e6))

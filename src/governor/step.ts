@@ -92,6 +92,8 @@ export function step(
   const lowest = phases.map((phase) => points[phase][refused ? current : 0])
   const pressed = squeeze(state, inputs, { points: lowest, idleWatts: idling, idle })
   const rung = refused ? current : limit.rung
+  // A level held by hand below all of them was chosen by nobody else; a clock that something else limits is still named so.
+  const heldLevel = limits.hold?.level != null && !pressed.brownOut && limit.reason === wanted.decode.reason
   const gpuHz = ladder.gpuHz[limit.rung]
   const decision: Omit<Decision, 'explanation'> = {
     gpuHz,
@@ -100,8 +102,17 @@ export function step(
     ecoLevel: Math.min(pressed.capLevel, thriftiestLevel(ladder.shares, points.decode, rung)),
     duty: pressed.duty,
     concurrency: admitted(inputs, state.pace, ladder.gpuHz[rung]),
-    prefillChunk: chunkOf(inputs, points.prefill[rung].seconds, pressed.duty),
-    reason: fault !== null ? fault : refused ? 'clock_refused' : pressed.brownOut ? 'brown_out' : limit.reason,
+    prefillChunk: chunkOf(inputs, points.prefill[rung].seconds, newBudget || refusedAtMs !== null),
+    reason:
+      fault !== null
+        ? fault
+        : refused
+          ? 'clock_refused'
+          : pressed.brownOut
+            ? 'brown_out'
+            : heldLevel
+              ? 'hold'
+              : limit.reason,
     conditions: conditionsOf({
       [fault ?? 'start']: fault !== null,
       over_budget: over !== null,

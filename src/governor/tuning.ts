@@ -41,6 +41,8 @@ export const tuning = {
   driftDeviations: 5,
   driftInformedSeconds: 30,
   driftAcceptedMs: 300_000,
+  /** After this long without another finding a sensor that drifted teaches again what others are held against. */
+  driftOverMs: 30_000,
   /** A reading this far from the expectation is a fault of the sensor, or a load that nobody told us of. */
   implausibleDeviations: 6,
   implausibleShare: 0.35,
@@ -71,11 +73,10 @@ export const tuning = {
   /** A board that does not take the cap gets this long: its clock file may be one refresh old. */
   refusedMs: 45,
   dutyLeast: 0.05,
-  /** Bounds of a prompt chunk, and the seconds it should take at most while others decode, and alone. */
+  /** Bounds of a prompt chunk, and the seconds it should take at most: an excursion may last 0.2 s. */
   chunkLeastTokens: 16,
   chunkMostTokens: 256,
-  chunkSharedSeconds: 0.12,
-  chunkAloneSeconds: 0.25,
+  chunkSeconds: 0.17,
 } as const
 
 /** Watts the law aims for under a budget. */

@@ -26,6 +26,8 @@ export interface SensorOptions {
   readonly now: () => number
   /** `auto`, the name of one instrument, or `replay:FILE[@SPEED]`. */
   readonly sensor?: string
+  /** Called when an instrument that sends by itself has sent something. */
+  readonly onNews?: () => void
   /** Opens the external meter; absent where none is set. */
   readonly meter?: (() => Instrument) | null
 }
@@ -36,13 +38,13 @@ export interface SensorOptions {
  * before it are blind. Throws `setting_invalid` for a sensor that does not exist.
  */
 export function discoverPower(board: Board, options: SensorOptions): PowerSource {
-  const { root, now, sensor = 'auto', meter } = options
+  const { root, now, sensor = 'auto', meter, onNews } = options
   const files = openValueFiles()
   const command = options.tegrastats ?? (root === '/' && existsSync(ownTegrastats) ? ownCommand : null)
   const offers: Readonly<Record<string, Offer | null>> = {
     hwmon: { open: () => createHwmon(board, root, files) },
     iio: { open: () => createIio(board, root, files) },
-    tegrastats: command === null ? null : { open: () => createTegrastats(board, { command, now }) },
+    tegrastats: command === null ? null : { open: () => createTegrastats(board, { command, now, onNews }) },
     meter: meter ? { open: meter } : null,
     'nvidia-smi': { open: () => createNvidiaSmi({ now }) },
     rapl: { open: () => createRapl(root, files) },

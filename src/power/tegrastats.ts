@@ -11,6 +11,8 @@ export interface TegrastatsOptions {
   readonly now: () => number
   /** First and longest wait before a new start. */
   readonly backoffMs?: { readonly first: number; readonly most: number }
+  /** Called when a line has come, so that nobody need wait for the next look. */
+  readonly onNews?: () => void
   /** Least milliseconds without a line after which the child is taken to hang; 5 s unless told. */
   readonly hungMs?: number
 }
@@ -36,6 +38,7 @@ export function createTegrastats(board: Board, options: TegrastatsOptions): Inst
     if (latest !== null && asked === undefined) periodMs = clampPeriod(atMs - latest.atMs)
     ruled = withRuleFor(ruled, rails)
     latest = { atMs, line }
+    options.onNews?.()
   }
 
   const child = forbidden.test(command)

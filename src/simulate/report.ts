@@ -23,7 +23,7 @@ export interface Size {
 }
 
 /** Seeds that nothing was tuned or examined on (README says which were). */
-const freshSeed = 9001
+const freshSeed = 15001
 
 export const fullSize: Size = { draws: 100, hourSeconds: 3600, daySeconds: 86_400, firstSeed: freshSeed }
 export const quickSize: Size = { draws: 10, hourSeconds: 600, daySeconds: 14_400, firstSeed: freshSeed }
@@ -39,7 +39,8 @@ function budgetHeld(scenario: string): Claim {
     bar: '1 s windows over budget ≤ 0.1 %, no excursion > 2 % longer than 200 ms; `none` fails',
     measure: ({ hourSeconds, firstSeed }) => {
       const own = seeds(firstSeed, 4).map((seed) => run({ scenario, seconds: hourSeconds, seed, latencyTarget: 0 }))
-      const none = seeds(firstSeed, 4).map((seed) =>
+      // More draws than the law's own: a few of them may all be thrifty.
+      const none = seeds(firstSeed, 20).map((seed) =>
         run({ scenario, seconds: hourSeconds / 6, seed, governor: 'none' }),
       )
       const over = own.map((f) => f.windowsOverShare)
@@ -49,7 +50,7 @@ function budgetHeld(scenario: string): Claim {
       return {
         figure:
           `most ${percent(most(over), 3)} over 4 × ${hourSeconds} s, longest excursion ` +
-          `${most(own.map((f) => f.longestExcursionMs)).toFixed(0)} ms; none: ${noneOver.map((s) => percent(s)).join(', ')}`,
+          `${most(own.map((f) => f.longestExcursionMs)).toFixed(0)} ms; none: mean ${percent(ungoverned)}, most ${percent(most(noneOver))} of ${none.length} draws`,
         holds: most(over) <= 0.001 && own.every((f) => f.excursions === 0) && ungoverned > 0.001,
       }
     },
@@ -119,7 +120,7 @@ const energy: Claim = {
     return {
       figure:
         `${column(({ equal }) => equal)} of it; below in ${percent(share, 0)} (at least ${percent(low, 0)}); ` +
-        `where such a clock exists, ${inTime}; where none is as punctual and the fastest under the budget stands in, ${late}; against any fixed clock under ` +
+        `where such a clock exists, ${inTime}; where none is as punctual, against the fastest under the budget, with deapd told to be no faster, ${late}; against any fixed clock under ` +
         `the budget, however late ${column(({ any }) => any)}; MAXN ${column((row) => row.maxn)}; PID ${column(({ pid }) => pid)}`,
       holds: share >= 0.95 && most(rows.map(({ equal }) => equal)) <= 1.02 && maxn <= 0.8,
       note: target <= 0.9 ? undefined : `the target of 0.90 was missed by ${(target - 0.9).toFixed(3)}`,
@@ -127,28 +128,44 @@ const energy: Claim = {
   },
 }
 
-/** One draw of the plant: everybody under the same load, budget and latency target. */
+/** One draw of the plant: everybody under the same load and budget, deapd no later than the clock it is held against. */
 function compareEnergy(seed: number) {
   const arm = { scenario: 'mix', seconds: 180, seed }
-  const own = run(arm)
-  const joules = (figures: Figures): number => figures.joulesPerToken ?? Number.POSITIVE_INFINITY
-  const fixed = findBoard(usualSetup.board).gpu.pointsHz.map((hz) => run({ ...arm, governor: `fixed:${hz}` }))
+  const asked = run(arm)
+  const fixed = findBoard(usualSetup.board).gpu.pointsHz.map((gpuHz) => ({
+    ...run({ ...arm, governor: `fixed:${gpuHz}` }),
+    gpuHz,
+  }))
   const under = fixed.filter((figures) => figures.windowsOverShare <= 0.001)
-  const inTime = under.filter(
-    (figures) =>
-      figures.tokensLateShare <= own.tokensLateShare + 0.01 &&
-      (figures.firstTokenMsP95 ?? 0) <= 1.05 * (own.firstTokenMsP95 ?? 0),
-  )
-  // Where no fixed clock under the budget is in time, the fastest is the nearest to it.
-  const equal = inTime.length > 0 ? inTime : under.slice(-1)
+  const inTime = under.filter((figures) => asLate(figures, asked))
+  const late = inTime.length === 0
+  // Where no fixed clock under the budget is in time, the fastest is the nearest to it, and its pace is asked of both.
+  const equal = late ? under.slice(-1) : inTime
+  const own = late ? noFaster(arm, asked, equal[0]) : asked
   const ratio = (others: readonly Figures[]): number => joules(own) / Math.min(...others.map(joules))
   return {
     equal: ratio(equal),
-    late: inTime.length === 0,
+    late,
     any: ratio(under),
     maxn: ratio([run({ ...arm, governor: 'maxn' })]),
     pid: ratio([run({ ...arm, governor: 'pid' })]),
   }
+}
+
+/** Deapd with this fixed clock's pace for its latency target, if it keeps that as well as the clock; else as it was. */
+function noFaster(arm: Partial<Setup>, asked: Figures, fixed: Figures & { readonly gpuHz: number }): Figures {
+  const latencyTarget = fixed.tokenGapMsMedian ?? 0
+  if (latencyTarget <= usualSetup.latencyTarget) return asked
+  const relaxed = run({ ...arm, latencyTarget })
+  return asLate(relaxed, run({ ...arm, latencyTarget, governor: `fixed:${fixed.gpuHz}` })) ? relaxed : asked
+}
+
+const joules = (figures: Figures): number => figures.joulesPerToken ?? Number.POSITIVE_INFINITY
+
+/** True when these tokens come as punctually as those. */
+function asLate(figures: Figures, than: Figures): boolean {
+  const first = (f: Figures): number => f.firstTokenMsP95 ?? 0
+  return figures.tokensLateShare <= than.tokensLateShare + 0.01 && first(figures) <= 1.05 * first(than)
 }
 
 const day: Claim = {

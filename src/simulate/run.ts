@@ -11,9 +11,10 @@ import { createMeasure, rowMs } from './measure.ts'
 import type { Flying, Pending, SimulationOptions } from './options.ts'
 import { createSensor } from './sensor.ts'
 
-/** The daemon's rates: 20 Hz while something runs (hwmon), slow when nothing does. */
+/** The daemon's rates (daemon/cadence.ts): 20 Hz while something runs and for a second after it, slow when nothing does. */
 const busyTickMs = 50
 const idleTickMs = 1000
+const lingerMs = 1000
 /** From the decision until the GPU has the cap: a write to sysfs and a request to the firmware; assumed. */
 const actuationMs = 5
 /** How late a timer fires at most, assumed: without it ticks and refreshes would keep step. */
@@ -52,6 +53,7 @@ export function simulate(options: SimulationOptions): Figures {
   let freeAtMs = 0
   const pending: Pending = { run: null, cap: null }
   let tickAtMs = 0
+  let busyAtMs = 0
   let rowAtMs: number = rowMs
   let budget = budgetAt(0)
   let lastTickMs = 0
@@ -146,7 +148,8 @@ export function simulate(options: SimulationOptions): Figures {
     Object.assign(measured, { decode: null, prefill: null })
     if (orders.cpuHz !== null && orders.cpuHz !== plant.cpuHz()) plant.setCpuCap(orders.cpuHz)
     if (orders.gpuHz !== plant.gpuCapHz()) pending.cap = { hz: orders.gpuHz, atMs: now + actuationMs }
-    tickAtMs = now + (active + queued > 0 ? busyTickMs : idleTickMs) + timerLateMs * late()
+    if (active + queued > 0) busyAtMs = now
+    tickAtMs = now + (now - busyAtMs <= lingerMs ? busyTickMs : idleTickMs) + timerLateMs * late()
   }
 
   /** Begins the next run of the engine when the board is free. */
@@ -173,9 +176,7 @@ export function simulate(options: SimulationOptions): Figures {
     for (const id of ended) plant.forget(id)
     pending.run = null
     freeAtMs = now + seconds * 1000 * (1 / orders.duty - 1)
-    const { prefilling, active, queued } = engine.status()
-    if (before.prefilling > 0 && prefilling === 0) wake()
-    if (active + queued === 0) tickAtMs = Math.min(tickAtMs, now + 350)
+    if (before.prefilling > 0 && engine.status().prefilling === 0) wake()
   }
 
   while (now < endMs) {

@@ -1,4 +1,4 @@
-import { connect } from 'mqtt'
+import type { MqttClient } from 'mqtt'
 import { type PowerReading, unknownPower } from '../board/reading.ts'
 import { DeapdError, detailOf } from '../errors.ts'
 
@@ -72,25 +72,11 @@ export function createMeter(options: {
 }): Meter {
   const { address, now, reconnectMs = 5000 } = options
   const { url, topic, path } = address
-  const client = connect(url, { clean: true, reconnectPeriod: reconnectMs, connectTimeout: 10_000 })
   let latest: { readonly atMs: number; readonly watts: number } | null = null
   let freshMs: number = staleMs.first
   let trouble = 'the broker of the meter was not reached yet'
-  client.on('connect', () => {
-    trouble = `no message on ${topic} yet`
-    client.subscribe(topic, { qos: 0 }, (error) => {
-      if (error) trouble = `the broker refuses ${topic}: ${error.message}`
-    })
-  })
-  client.on('error', (error) => {
-    trouble = `the broker of the meter cannot be reached: ${detailOf(error)}`
-  })
-  client.on('close', () => {
-    if (!trouble.startsWith('the broker')) trouble = 'the broker of the meter went away'
-  })
-  client.on('message', (_topic, payload, packet) => {
-    if (packet.retain) return
-    const watts = wattsIn(String(payload), path)
+  const hear = (message: string): void => {
+    const watts = wattsIn(message, path)
     if (watts === undefined) {
       trouble = `a message on ${topic} has no watts${path.length > 0 ? ` at ${path.join('.')}` : ''}`
       return
@@ -99,7 +85,29 @@ export function createMeter(options: {
     if (latest !== null) freshMs = Math.min(staleMs.most, Math.max(staleMs.least, 2.5 * (atMs - latest.atMs)))
     latest = { atMs, watts }
     trouble = `no newer message on ${topic}`
-  })
+  }
+  const listen = async (): Promise<MqttClient> => {
+    // Loaded only for those who have a meter: 9 MB.
+    const { connect } = await import('mqtt')
+    const client = connect(url, { clean: true, reconnectPeriod: reconnectMs, connectTimeout: 10_000 })
+    client.on('connect', () => {
+      trouble = `no message on ${topic} yet`
+      client.subscribe(topic, { qos: 0 }, (error) => {
+        if (error) trouble = `the broker refuses ${topic}: ${error.message}`
+      })
+    })
+    client.on('error', (error) => {
+      trouble = `the broker of the meter cannot be reached: ${detailOf(error)}`
+    })
+    client.on('close', () => {
+      if (!trouble.startsWith('the broker')) trouble = 'the broker of the meter went away'
+    })
+    client.on('message', (_topic, payload, packet) => {
+      if (!packet.retain) hear(String(payload))
+    })
+    return client
+  }
+  const listening = listen()
 
   return {
     name: 'meter',
@@ -122,7 +130,7 @@ export function createMeter(options: {
       }
     },
     async close() {
-      await client.endAsync(true)
+      await (await listening).endAsync(true)
     },
   }
 }

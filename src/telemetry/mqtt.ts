@@ -10,7 +10,7 @@ export interface MqttOptions extends Orderable {
   readonly url: string
   readonly site: string
   readonly device: string
-  /** What `info` says besides the snapshot: serial, releases, model digest, … in wire names. */
+  /** What `info` says besides the snapshot and the rule of the total: serial, releases, model digest, … in wire names. */
   readonly info: Readonly<Record<string, unknown>>
   /** Said with the first connection and never again. */
   readonly once?: readonly Message[]
@@ -63,6 +63,7 @@ export function startMqtt(options: MqttOptions): MqttLink {
   let said = nothingSaid
   let state: MqttState = { status: 'connecting', url: shownUrl, reason: null, dropped: 0 }
   let unsaid = options.once ?? []
+  let ruleSaid = ''
   let attempt = 0
   let timer: NodeJS.Timeout | undefined
   let closing = false
@@ -87,8 +88,16 @@ export function startMqtt(options: MqttOptions): MqttLink {
     to.publish(`${base}/${topic}`, payload === null ? '' : envelope(topic, payload), { retain, qos }, () => undefined)
   }
 
+  /** Said again when another sensor takes over: the total is then of other rails. */
+  const introduce = (now: Snapshot): void => {
+    ruleSaid = now.power.totalRule
+    const payload = { ...payloadOf('info', now), ...options.info, total_rule: ruleSaid }
+    say({ topic: 'info', payload, retain: true, qos: 1 })
+  }
+
   const tell = (snapshot: Snapshot): void => {
     if (client === null || !client.connected || closing) return
+    if (snapshot.power.totalRule !== ruleSaid) introduce(snapshot)
     const next = due(said, snapshot, options.intervalMs ?? 10_000)
     said = next.said
     for (const message of next.messages) say(message)
@@ -114,7 +123,7 @@ export function startMqtt(options: MqttOptions): MqttLink {
     log.info({ url: shownUrl, topics: `${base}/#` }, 'mqtt connected')
     client?.subscribe([`${base}/cmd/+`, `deapd/v1/${site}/_all/cmd/+`], { qos: 1 }, () => undefined)
     const now = options.snapshot()
-    say({ topic: 'info', payload: { ...payloadOf('info', now), ...options.info }, retain: true, qos: 1 })
+    introduce(now)
     tell(now)
     for (const message of unsaid) say(message)
     unsaid = []

@@ -4,15 +4,7 @@ import type { Board } from '../board/types.ts'
 import { lossInForce } from './fault-file.ts'
 import { emit, type TegrastatsRail, type TegrastatsState } from './tegrastats.ts'
 import type { Dialect } from './tegrastats-dialects.ts'
-import { channelsOf, gpuFolder, zoneFiles } from './tree-files.ts'
-
-/** Nothing of the host's memory is shown: these stand for a board with a 7B loaded. */
-const memory = {
-  usedBytes: 9.2e9,
-  totalBytes: 62_841 * 1024 ** 2,
-  largestBlocks: 8,
-  largestBlockBytes: 4 * 1024 ** 2,
-}
+import { channelsOf, gpuFolder, memoryOf, zoneFiles } from './tree-files.ts'
 
 /** A tegrastats process on the tree of a simulated board: what it prints next, or that it has died or hangs. */
 export type TegrastatsTurn = { readonly line: string } | 'died' | 'hangs'
@@ -51,7 +43,7 @@ export function openTegrastats(
       core === 0 || readNumber(join(root, `sys/devices/system/cpu/cpu${core}/online`)) !== 0
     const state: TegrastatsState = {
       date: localTime(new Date()),
-      ram: memory,
+      ram: memoryOf(board),
       swap: null,
       // One core launches kernels and waits for them; the others are idle.
       cores: Array.from({ length: board.cpu.cores }, (_, core) =>

@@ -9,9 +9,24 @@ const thermalFolder = 'sys/class/thermal'
 const hwmonFolder = 'sys/class/hwmon'
 const unusedLabel = 'NC'
 
+/**
+ * What the board says of its memory: nothing of the host's is shown, it stands for a board with a 7B loaded. The kernel keeps
+ * about a twenty-fifth of what is soldered on.
+ */
+export function memoryOf(board: Board) {
+  const totalBytes = Math.round(0.96 * Number(/(\d+)gb/.exec(board.id)?.[1] ?? 64)) * 1024 ** 3
+  const usedBytes = Math.min(9.2e9, 0.7 * totalBytes)
+  return { usedBytes, totalBytes, largestBlocks: 8, largestBlockBytes: 4 * 1024 ** 2 }
+}
+
 export function identity(board: Board): Record<string, string> {
   const part = board.partNumbers[0]
+  const { totalBytes, usedBytes, largestBlocks } = memoryOf(board)
+  const kilobytes = (bytes: number): string => `${Math.round(bytes / 1024)} kB`
   return {
+    'proc/meminfo': `MemTotal: ${kilobytes(totalBytes)}\nMemAvailable: ${kilobytes(totalBytes - usedBytes)}\n`,
+    // Free blocks of 1, 2, 4, … pages; the largest are 4 MiB.
+    'proc/buddyinfo': `Node 0, zone   Normal ${'0 '.repeat(10)}${largestBlocks}\n`,
     'proc/device-tree/compatible': `nvidia,p3737-0000+${part}\0nvidia,${part}\0nvidia,${board.chip}\0`,
     'proc/device-tree/model': `NVIDIA ${board.name} (simulated)\0`,
     'etc/nv_tegra_release': `# R${board.l4tMajor} (release), REVISION: 4.0, GCID: 0, BOARD: generic, EABI: aarch64\n`,

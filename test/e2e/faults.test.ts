@@ -13,25 +13,79 @@ interface Row {
   readonly kind: FaultKind
   readonly amount?: number
   readonly lastsMs: number
+  /** What the governor says of it, and the alarm that is raised. */
   readonly reason: RegExp
+  readonly alarm: string
   /** True where one reading tells: then a second is enough. */
   readonly atOnce: boolean
+  /** Answers are under way so long before: a drift is found out by one who knows the board. */
+  readonly warmMs?: number
+  /** Watts ordered during the fault: a clock that does not obey shows when a lower one is ordered. */
+  readonly budgetWatts?: number
 }
 
 const rows: readonly Row[] = [
-  { kind: 'loss', amount: 0, lastsMs: lasts.short, reason: /^telemetry_(missing|stale)$/, atOnce: true },
-  { kind: 'loss', amount: 1, lastsMs: lasts.short, reason: /^telemetry_(missing|stale)$/, atOnce: true },
-  { kind: 'spike', amount: 4, lastsMs: lasts.short, reason: /^(telemetry_implausible|over_budget)$/, atOnce: true },
-  { kind: 'overcurrent', amount: 0.2, lastsMs: lasts.short, reason: /^(over_current|thermal)$/, atOnce: true },
-  { kind: 'stuck', lastsMs: lasts.long, reason: /^telemetry_stuck$/, atOnce: false },
+  { kind: 'drift', lastsMs: 40_000, reason: /^telemetry_drift$/, alarm: 'sensor_drift', atOnce: false, warmMs: 45_000 },
+  {
+    kind: 'loss',
+    amount: 0,
+    lastsMs: lasts.short,
+    reason: /^telemetry_(missing|stale)$/,
+    alarm: 'power_unknown',
+    atOnce: true,
+  },
+  {
+    kind: 'loss',
+    amount: 1,
+    lastsMs: lasts.short,
+    reason: /^telemetry_(missing|stale)$/,
+    alarm: 'power_unknown',
+    atOnce: true,
+  },
+  {
+    kind: 'spike',
+    amount: 4,
+    lastsMs: lasts.short,
+    reason: /^(telemetry_implausible|over_budget)$/,
+    alarm: 'sensor_implausible',
+    atOnce: true,
+  },
+  {
+    kind: 'overcurrent',
+    amount: 0.2,
+    lastsMs: lasts.short,
+    reason: /^(over_current|thermal)$/,
+    alarm: 'over_current',
+    atOnce: true,
+  },
+  {
+    kind: 'clock-refused',
+    lastsMs: lasts.short,
+    reason: /^clock_refused$/,
+    alarm: 'clock_refused',
+    atOnce: true,
+    budgetWatts: 16,
+  },
+  {
+    kind: 'clock-ignored',
+    lastsMs: lasts.short,
+    reason: /^clock_refused$/,
+    alarm: 'clock_refused',
+    atOnce: true,
+    budgetWatts: 16,
+  },
+  { kind: 'stuck', lastsMs: lasts.long, reason: /^telemetry_stuck$/, alarm: 'sensor_stuck', atOnce: false },
   // An oven: the heat sink takes minutes to follow an ambient that a board may really see.
-  { kind: 'ambient', amount: 300, lastsMs: 2 * lasts.long, reason: /^thermal$/, atOnce: false },
+  { kind: 'ambient', amount: 300, lastsMs: 2 * lasts.long, reason: /^thermal$/, alarm: 'thermal', atOnce: false },
 ]
 
 interface View {
   readonly mono_ms: number
+  readonly power: { readonly total_watts: number | null }
+  readonly thermal: { readonly tj_celsius: number | null }
   readonly governor: { readonly reason: string }
   readonly clocks: { readonly gpu_cap_hz: number }
+  readonly alarms: { readonly text: Readonly<Record<string, string>> }
 }
 
 const look = async (daemon: RunningDaemon): Promise<View> => (await daemon.json('/v1/power')) as View
@@ -48,7 +102,7 @@ async function seen(daemon: RunningDaemon, wanted: (view: View) => boolean, unti
   return null
 }
 
-t.setTimeout(240_000)
+t.setTimeout(480_000)
 
 t.test('every fault of the board: a safe point, its reason, and recovery without a restart', async (t) => {
   const daemon = await startDaemon(t)
@@ -72,21 +126,46 @@ t.test('every fault of the board: a safe point, its reason, and recovery without
     renameSync(`${file}.new`, file)
   }
   const settled = (view: View): boolean => /^(within_budget|least_energy|latency_target)$/.test(view.governor.reason)
-  for (const { kind, amount, lastsMs, reason, atOnce } of rows) {
+  const order = (watts: number): Promise<unknown> => {
+    const body = JSON.stringify({ watts, source: 'test' })
+    const headers = { 'content-type': 'application/json' }
+    return daemon.json('/v1/power/budget', { method: 'PUT', headers, body })
+  }
+  for (const { kind, amount, lastsMs, reason, alarm, atOnce, warmMs = 0, budgetWatts } of rows) {
+    await pause(warmMs)
     t.ok(await seen(daemon, settled, monotonicMs() + 60_000), `before ${kind} all is well`)
     const { pid, restarts } = (await daemon.power()).engine
     const fromMs = monotonicMs()
     inject([faultOf(kind, fromMs, fromMs + lastsMs, amount ?? faultKinds[kind].amount)])
+    if (budgetWatts !== undefined) await order(budgetWatts)
     const safe = await seen(daemon, (view) => reason.test(view.governor.reason), fromMs + lastsMs)
     t.ok(safe, `${kind} ${amount ?? ''} is noticed`)
     if (safe !== null && atOnce) {
       t.ok(safe.mono_ms - fromMs <= safeWithinMs, `${kind}: safe after ${Math.round(safe.mono_ms - fromMs)} ms`)
     }
     t.comment(`${kind} ${amount ?? ''}: ${safe?.governor.reason} after ${Math.round((safe?.mono_ms ?? 0) - fromMs)} ms`)
+    const alarmed = await seen(daemon, (view) => alarm in view.alarms.text, fromMs + lastsMs)
+    t.ok(alarmed, `${kind} raises ${alarm}`)
+    if (budgetWatts !== undefined) {
+      const low = await seen(daemon, ({ power }) => (power.total_watts ?? 99) <= 1.02 * budgetWatts, fromMs + lastsMs)
+      t.ok(low, `${kind}: pauses keep the budget of ${budgetWatts} W`)
+      await order(50)
+    }
     inject([])
     t.ok(await seen(daemon, settled, monotonicMs() + 60_000), `after ${kind} it recovers`)
     const after = (await daemon.power()).engine
     t.equal(after.pid, pid, 'by the same engine')
     t.equal(after.restarts, restarts)
+    t.ok(await seen(daemon, (view) => !(alarm in view.alarms.text), monotonicMs() + 60_000), `${alarm} is closed again`)
   }
+
+  // Air that is 25 K hotter is nothing to be told of as long as the board stays well below its trip point.
+  const { thermal } = await look(daemon)
+  const fromMs = monotonicMs()
+  inject([faultOf('ambient', fromMs, fromMs + lasts.long, faultKinds.ambient.amount)])
+  const warmer = ({ thermal: now }: View): boolean => (now.tj_celsius ?? 0) > (thermal.tj_celsius ?? 0) + 0.3
+  t.ok(await seen(daemon, warmer, fromMs + lasts.long), 'hotter air shows')
+  const view = await look(daemon)
+  t.same(view.alarms.text, {}, 'and raises no alarm')
+  t.ok(settled(view), view.governor.reason)
 })
