@@ -1,6 +1,10 @@
 import t from 'tap'
+import Schema from 'typebox/schema'
 import { grams } from '../src/energy/carbon.ts'
 import { efficiencyRatio, energyConversion, joulesPerCorrect } from '../src/evaluate/metrics.ts'
+import { bands, classOf, Label } from '../src/evaluate/report/label.ts'
+import { renderReport } from '../src/evaluate/report/render.ts'
+import { linear, logarithmic } from '../src/evaluate/report/scales.ts'
 import { summarise } from '../src/evaluate/summary/summarise.ts'
 import { number, percent, pValue, signed } from '../src/evaluate/summary/words.ts'
 import { inventedManifest, inventedRun } from './support/invented-run.ts'
@@ -107,3 +111,92 @@ t.test('arms that did not answer the same prompts are refused', async (t) => {
   const shuffled = { ...first, answers: [...first.answers].reverse() }
   t.throws(() => summarise({ ...data, arms: [...rest, shuffled] }, inventedManifest), /did not answer the prompts/)
 })
+
+const files = renderReport(report)
+const figures = Object.keys(files).filter((name) => name.endsWith('.svg'))
+
+t.test('every figure is a whole file, and says what its numbers are', async (t) => {
+  const wanted = ['batch', 'frontier', 'label', 'levels', 'non-inferiority', 'power-states', 'savings', 'strata']
+  t.same(figures.map((name) => name.replace('.svg', '')).sort(), [...wanted, 'throttling', 'throughput'])
+  for (const name of figures) {
+    t.ok(isWellFormed(files[name]), `${name} is well formed`)
+    t.notMatch(files[name], /NaN|Infinity|undefined|null/, name)
+    t.match(files[name], /aria-label="[^"]{20,}"/, name)
+    t.match(files[name], /simulated/i, name)
+    if (name !== 'label.svg') t.match(files[name], /simulated joules · toy accuracy/, name)
+  }
+})
+
+t.test('the page stands by itself, says the verdict first and holds every figure', async (t) => {
+  const html = files['report.html']
+  t.ok(isWellFormed(html.replace(/<!doctype html>|<meta[^>]*>/g, '')))
+  t.notMatch(html, /<script|<link|@import|url\(|src=|href="http/)
+  t.notMatch(html.replace(/<style>.*?<\/style>/s, ''), /NaN|undefined/)
+  const at = (words: string): number => html.indexOf(words)
+  t.ok(at('The claim holds') + at('The claim is missed') > -2)
+  t.ok(at('class="card verdict') < at('<table'))
+  for (const name of figures) if (name !== 'label.svg') t.ok(at(`id="${name.replace('.svg', '')}"`) > 0, name)
+  t.match(html, 'details.priors.idleWatts', 'the manifest, as far down as it goes')
+  for (const { id } of report.verdict.others) t.ok(at(`>${id}<`) > 0, id)
+})
+
+t.test('markup in names is shown, not run; other provenance is shown as it is', async (t) => {
+  const evil = {
+    ...report,
+    manifest: { ...inventedManifest, model: '<img src=x onerror=alert(1)>', joules: 'measured' as const },
+  }
+  const shown = renderReport(evil)
+  t.notMatch(shown['report.html'], '<img')
+  t.match(shown['frontier.svg'], 'measured joules · toy accuracy')
+})
+
+t.test('a run without the smaller measurements still makes a report', async (t) => {
+  const bare = {
+    ...data,
+    batches: [],
+    throttling: [],
+    priorDraws: [],
+    contests: [],
+    arms: data.arms.filter(({ kind }) => kind !== 'level'),
+  }
+  const shown = renderReport(summarise(bare, inventedManifest))
+  t.notOk('batch.svg' in shown || 'throttling.svg' in shown || 'throughput.svg' in shown)
+  t.match(shown['report.html'], 'not tested')
+  t.notMatch(shown['report.html'].replace(/<style>.*?<\/style>/s, ''), /NaN|undefined/)
+})
+
+t.test('the label: valid, in a class by joules per right answer, none outside the margin', async (t) => {
+  t.ok(Schema.Check(Label, JSON.parse(files['label.json'])))
+  const { index } = report.label
+  const rows = ['routed', 'int4-dense'].map(
+    (name) => report.arms.find(({ arm }) => arm === name)?.joulesPerCorrect?.value,
+  )
+  t.ok(near(index ?? 0, (100 * (rows[0] ?? 0)) / (rows[1] ?? 1)))
+  t.same(
+    [39, 40, 41, 58, 90, 100].map((i) => classOf(i, true)),
+    ['A', 'A', 'B', 'C', 'F', 'G'],
+  )
+  t.same([classOf(10, false), classOf(10, null), classOf(null, true)], [null, null, null])
+  t.equal(bands.length, 7)
+})
+
+t.test('scales: round ends, ticks inside, monotone', async (t) => {
+  const scale = linear([0.3, 9.4], [0, 100])
+  t.same([scale.domain[0], scale.domain[1]], [0, 10])
+  t.same([scale(0), scale(10), scale(5)], [0, 100, 50])
+  t.same(logarithmic([1, 8], [0, 30]).ticks, [1, 1.5, 2, 3, 4, 5, 6, 7, 8])
+  t.ok(near(logarithmic([1, 8], [0, 30])(2), 10))
+})
+
+/** Whether every element that is opened is closed, in order, with quoted attributes. */
+function isWellFormed(markup: string): boolean {
+  const open: string[] = []
+  const tag = /<(\/?)([a-zA-Z0-9]+)((?:\s+[a-zA-Z0-9:-]+="[^"<]*")*)\s*(\/?)>/g
+  const rest = markup.replace(tag, (_, closing: string, name: string, __, empty: string) => {
+    if (closing) {
+      if (open.pop() !== name) open.push('broken')
+    } else if (!empty) open.push(name)
+    return ''
+  })
+  return open.length === 0 && !/<(?!style)/.test(rest)
+}

@@ -136,6 +136,7 @@ export function inventedRun({ prompts, seed, routedLoss = 0.004 }: Wanted): Eval
     arm: 'joint',
     title: 'levels, clocks and drafts',
     kind: 'joint',
+    family: 'joint',
     answers: routed.answers.map((each) => ({ ...each, arm: 'joint' })),
     trials: trials(routed.answers, (level) => shares[level], 0.7),
   }

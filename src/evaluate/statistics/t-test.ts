@@ -13,7 +13,7 @@ export interface TTest {
   readonly n: number
 }
 
-/** Student's t on differences that come in pairs. Where all are zero nothing was found: t = 0, p = 1. */
+/** Student's t on differences that come in pairs. Where all are zero nothing was found: t = 0, p = 1; where all are the same, t is infinite. */
 export function pairedT(differences: Numbers): TTest {
   const n = differences.length
   const value = mean(differences)
@@ -71,4 +71,8 @@ export function welchT(a: Numbers, b: Numbers): WelchTest {
 const constant = (value: number): { t: number; df: number; p: number } =>
   value === 0 ? { t: 0, df: 1, p: 1 } : { t: Math.sign(value) * Number.POSITIVE_INFINITY, df: 1, p: 0 }
 
-const studentised = (value: number, error: number): number => (value === 0 ? 0 : value / error)
+/** Below the rounding of the values themselves a deviation is none: the difference is then beyond doubt. */
+function studentised(value: number, error: number): number {
+  if (value === 0) return 0
+  return error < 1e-12 * Math.abs(value) ? Math.sign(value) * Number.POSITIVE_INFINITY : value / error
+}

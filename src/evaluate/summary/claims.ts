@@ -30,11 +30,15 @@ const rows: readonly Row[] = [
     what: 'levels, clocks and drafts together',
     bar: `≥ ${percent(claimedSaving, 0)} at the 1.5-point margin`,
     judge: ({ arms, comparisons, reference }) => {
-      const joint = arms.find(({ kind }) => kind === 'joint')
-      const row = comparisons.find(({ arm, against }) => arm === joint?.arm && against === reference)
-      if (!row) return untested
-      const figure = `${withInterval(row.decodeSaving, percent)}, ${withInterval(row.accuracyPoints, (x) => signed(x))} points`
-      return { figure, holds: row.decodeSaving.low >= claimedSaving && row.margins[1].passes }
+      const joint = arms.filter(({ kind }) => kind === 'joint').map(({ arm }) => arm)
+      const rows = comparisons.filter(({ arm, against }) => joint.includes(arm) && against === reference)
+      if (rows.length === 0) return untested
+      const figure = rows.map(
+        ({ arm, decodeSaving, accuracyPoints }) =>
+          `${arm} ${withInterval(decodeSaving, percent)}, ${signed(accuracyPoints.value)} points`,
+      )
+      const holds = rows.some(({ decodeSaving, margins }) => decodeSaving.low >= claimedSaving && margins[1].passes)
+      return { figure: figure.join('; '), holds }
     },
   },
   {

@@ -4,11 +4,11 @@ import { powerLaw, regress } from '../statistics/regression.ts'
 import type { BatchRow, PriorRow, Scaling, ThrottleRow } from './report.ts'
 import { bytesPerToken, type Tables, total } from './table.ts'
 
-/** Speed of the package's levels against what they leave unread; null for fewer than three. */
+/** Speed of the package's levels, the full one among them, against what they leave unread; null for fewer than three. */
 export function scaling({ arms }: Tables): Scaling | null {
   const points = arms.flatMap((table) => {
     const { run, main, decoded } = table
-    if (run.kind !== 'level' || run.share === null) return []
+    if ((run.kind !== 'level' && run.kind !== 'reference') || run.share === null) return []
     const secondsPerToken = total(main.decodeSeconds) / total(decoded)
     return [
       {

@@ -47,7 +47,7 @@ function because(tables: Tables, energy: Claim, accuracy: Claim, levels: LevelUs
       return best && best.saving >= saving ? best : { title: run.title, saving }
     }, null)
   const hardest = levels.byStratum.reduce((a, b) => (b.level.value > a.level.value ? b : a), levels.byStratum[0])
-  const use = `${percent(atFull, 0)} of the decoded tokens were read at the full level, most of all in the stratum “${hardest?.stratum}”`
+  const use = `${percent(atFull, 0)} of the decoded tokens were read at the full level, and the mean level is highest for ${hardest?.stratum} prompts`
   const bound = cheapest ? `; the smallest level by itself saves ${percent(cheapest.saving)}` : ''
   if (energy.holds && accuracy.holds) return `Both parts hold. ${use}${bound}.`
   if (!energy.holds && !accuracy.holds) return `Neither part holds. ${use}${bound}.`

@@ -42,4 +42,5 @@ export const withInterval = ({ value, low, high }: Estimate, show: (x: number) =
 
 export const signed = (value: number, digits = 2): string => `${value > 0 ? '+' : ''}${number(value, digits)}`
 
-export const pValue = (p: number): string => (Number.isNaN(p) ? 'unknown' : p < 1e-4 ? '< 0.0001' : number(p, 4))
+export const pValue = (p: number): string =>
+  Number.isNaN(p) ? 'unknown' : p < 1e-4 ? '< 0.0001' : p > 0.99 ? '> 0.99' : number(p, p < 0.01 ? 4 : 3)
