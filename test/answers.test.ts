@@ -1,11 +1,17 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { boards } from '../src/board/boards/index.ts'
 import { openModel } from '../src/engine/model.ts'
 import { loadOrt } from '../src/engine/ort/api.ts'
 import { argmax } from '../src/engine/select.ts'
+import { openJournal } from '../src/evaluate/answering/journal.ts'
 import { fixedLane, type Lane, openAnswerer } from '../src/evaluate/answers.ts'
+import { tables, writeCsv } from '../src/evaluate/protocol/csv.ts'
+import { evaluate } from '../src/evaluate/protocol/run.ts'
 import { importModel } from '../src/models/import.ts'
 import { openPackage } from '../src/models/package.ts'
 import { tinyConfig, tinyWeights, writeCheckpoint } from './support/tiny-llama.ts'
@@ -102,4 +108,90 @@ t.test('a prompt that fills the context is refused before anything runs', async 
   const long = Array.from({ length: tinyConfig.context }, () => 40)
   t.throws(() => answerer.answer([[1], long], [fixedLane(0)]), { code: 'context_length_exceeded' })
   answerer.close()
+})
+
+t.test('a journal gives back what was finished, and nothing of other questions', async (t) => {
+  const path = join(t.testdir({}), 'deep', 'a.jsonl')
+  const block = { from: 0, answers: [], prefillSeconds: 1, laneSeconds: [] }
+  openJournal(path, { seed: 1 }).append(block)
+  appendFileSync(path, '{"from":32,"ans')
+  const again = openJournal(path, { seed: 1 })
+  t.same(again.blocks, [block], 'the torn line is gone')
+  again.append({ ...block, from: 32 })
+  t.equal(openJournal(path, { seed: 1 }).blocks.length, 2)
+  t.same(openJournal(path, { seed: 2 }).blocks, [])
+})
+
+t.test('an evaluation goes on after a kill, and says what it would have said', async (t) => {
+  // The prompts of the benchmark have some 900 bytes, and this tokenizer knows little else.
+  const config = { ...tinyConfig, context: 1400 }
+  const source = writeCheckpoint(join(folder, 'long'), config, tinyWeights(config, 9))
+  const model = join(folder, 'tiny-long')
+  await importModel({ source, out: model, quantisation: 'int4', block: 16, levels: 3, threads: 0 })
+  const options = { model, source, board: boards[0], prompts: 70, seed: 7, draws: 20, grid: 'fr' }
+  const work = join(folder, 'killed')
+  const child = fork(new URL('./support/evaluate-child.ts', import.meta.url), [model, source, work])
+  t.equal((await once(child, 'exit'))[1], 'SIGKILL')
+  const journal = join(work, 'answers', 'deap.jsonl')
+  const kept = readFileSync(journal, 'utf8')
+  t.equal(kept.split('\n').filter((line) => line.startsWith('{"from"')).length, 1, 'one block is finished')
+  writeFileSync(journal, kept.replace('"text":"', '"text":"kept '))
+  const progress: string[] = []
+  const resumed = await evaluate({
+    ...options,
+    work,
+    workers: 2,
+    onProgress: (done, all, what) => progress.push(`${done} of ${all} ${what}`),
+  })
+  const whole = await evaluate({ ...options, work: join(folder, 'whole'), workers: 1, onProgress: () => undefined })
+  t.equal(resumed.data.arms[0].answers[0].text, `kept ${whole.data.arms[0].answers[0].text}`, 'its answers are used')
+  for (const [i, { arm, answers, trials }] of whole.data.arms.entries()) {
+    t.same(
+      resumed.data.arms[i].answers.map(({ levels }) => levels),
+      answers.map(({ levels }) => levels),
+      arm,
+    )
+    t.same(resumed.data.arms[i].trials, trials)
+    t.same(
+      answers.map(({ prompt }) => prompt),
+      answers.map((_, at) => at),
+      'prompts are paired',
+    )
+  }
+  t.same(resumed.data.priorDraws, whole.data.priorDraws)
+  t.ok(progress.includes('70 of 70 prompts answered by deap'))
+  const names = whole.data.arms.map(({ arm }) => arm)
+  for (const arm of [
+    'int4',
+    'fp32',
+    'level-0',
+    'level-1',
+    'routed',
+    'magnitude-0',
+    'random-routing',
+    'lossless',
+    'joint',
+  ])
+    t.ok(names.includes(arm), arm)
+  t.match(whole.manifest, { seed: 7, prompts: 70, joules: 'simulated', accuracy: 'toy', grid: { name: 'France' } })
+  t.rejects(evaluate({ ...options, work, workers: 1, grid: 'atlantis', onProgress: () => undefined }), {
+    code: 'bad_usage',
+  })
+
+  const rows = Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, [...table(whole.data)]]))
+  t.equal(rows['answers.csv'].length, 1 + names.length * 70)
+  t.equal(rows['trials.csv'].length, 1 + names.length * 70)
+  t.equal(rows['arms.csv'].length, 1 + names.length * whole.data.powerStates.length)
+  for (const [name, [head, ...body]] of Object.entries(rows)) {
+    t.ok(
+      body.every((row) => row.length === head.length),
+      `${name}: every row has all columns`,
+    )
+  }
+  const path = join(folder, 'quoted.csv')
+  writeCsv(path, [
+    ['a', 'say "b", c'],
+    [1, 'two\nlines'],
+  ])
+  t.equal(readFileSync(path, 'utf8'), 'a,"say ""b"", c"\n1,"two\nlines"\n')
 })

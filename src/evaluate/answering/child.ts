@@ -2,11 +2,11 @@
 import { loadOrt } from '../../engine/ort/api.ts'
 import { DeapdError, detailOf } from '../../errors.ts'
 import { type Answerer, type Lane, openAnswerer } from '../answers.ts'
-import type { FromAnswerer, ToAnswerer } from './block.ts'
+import type { Asked, FromAnswerer, ToAnswerer } from './block.ts'
 import { lanesOf } from './lanes.ts'
 
 let answerer: Answerer | undefined
-let lanes: readonly Lane[] = []
+let lanesFor: (prompts: readonly Asked[]) => readonly Lane[] = () => []
 
 const send = (message: FromAnswerer): void => {
   if (process.connected) process.send?.(message)
@@ -16,12 +16,15 @@ function handle(message: ToAnswerer): void {
   if (message.type === 'open') {
     const { dir, maxTokens } = message
     answerer = openAnswerer(loadOrt(), dir, { maxTokens })
-    lanes = lanesOf(dir, message.lanes)
+    lanesFor = lanesOf(dir, message.lanes)
     return send({ type: 'ready' })
   }
   if (!answerer) return
   const { from, prompts } = message
-  const { answers: exact, seconds } = answerer.answer(prompts, lanes)
+  const { answers: exact, seconds } = answerer.answer(
+    prompts.map(({ promptIds }) => promptIds),
+    lanesFor(prompts),
+  )
   // Two digits are enough to tell a close choice, and the journal stays small.
   const answers = exact.map((lane) => lane.map((one) => ({ ...one, leads: one.leads.map(twoDigits) })))
   send({

@@ -1,13 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { DeapdError, type ErrorCode, type ErrorParams } from '../../errors.ts'
-import { type Block, blockSize, type FromAnswerer, type LaneSpec, type ToAnswerer } from './block.ts'
+import { type Asked, type Block, blockSize, type FromAnswerer, type LaneSpec, type ToAnswerer } from './block.ts'
 
 export interface Questions {
   /** Model package. */
   readonly dir: string
   readonly lanes: readonly LaneSpec[]
-  readonly prompts: readonly (readonly number[])[]
+  readonly prompts: readonly Asked[]
   readonly maxTokens: number
 }
 

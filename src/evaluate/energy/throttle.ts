@@ -6,8 +6,8 @@ import type { ThrottleTrace } from '../records.ts'
 import { decodeWork, prefillWork } from './cost.ts'
 import type { Trace } from './traces.ts'
 
-/** A board in a closed, hot box at its highest clocks: its heat sink gives away a third of what it should. */
-export const hotBox = { ambientCelsius: 45, sinkFactor: 3, seconds: 1800, duty: 0.9 } as const
+/** A board in a closed, hot box at its highest clocks: the fan moves no air, and the heat sink gives away a quarter. */
+export const hotBox = { ambientCelsius: 45, sinkFactor: 4, seconds: 900, duty: 0.9 }
 
 /**
  * Times per token while requests come as they do, whatever the arm: their gaps are drawn once from the seed, so that the
@@ -20,15 +20,16 @@ export function throttleTrace(
   board: Board,
   busySeconds: number,
   seed: number,
+  box = hotBox,
 ): ThrottleTrace {
-  const { thermal } = board.model
-  const boxed = { ...thermal, sinkKelvinPerWatt: thermal.sinkKelvinPerWatt * hotBox.sinkFactor }
-  const hot = { ...board, model: { ...board.model, thermal: boxed } }
-  const virtual = createVirtualBoard({ board: hot, seed, ambientCelsius: hotBox.ambientCelsius })
+  const { thermal, fan } = board.model
+  const boxed = { ...thermal, sinkKelvinPerWatt: thermal.sinkKelvinPerWatt * box.sinkFactor }
+  const hot = { ...board, model: { ...board.model, thermal: boxed, fan: { ...fan, coolingPower: 0 } } }
+  const virtual = createVirtualBoard({ board: hot, seed, ambientCelsius: box.ambientCelsius })
   const random = uniform(seed)
   const atSeconds: number[] = []
   const secondsPerToken: number[] = []
-  const meanGapMs = (1000 * busySeconds) / hotBox.duty
+  const meanGapMs = (1000 * busySeconds) / box.duty
   let arrivedMs = 0
   let freeMs = 0
   /** One run of the network from `freeMs` on, at the clocks the heat leaves. */
@@ -39,7 +40,7 @@ export function throttleTrace(
     virtual.run(freeMs)
     return seconds
   }
-  for (let next = 0; freeMs < hotBox.seconds * 1000; next++) {
+  for (let next = 0; freeMs < box.seconds * 1000; next++) {
     const { promptTokens, runs } = traces[next % traces.length]
     arrivedMs += -meanGapMs * Math.log(1 - random())
     if (arrivedMs > freeMs) {

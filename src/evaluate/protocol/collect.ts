@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type Block, blockSize } from '../answering/block.ts'
+import { type Asked, type Block, blockSize } from '../answering/block.ts'
 import { openJournal } from '../answering/journal.ts'
 import { answerInParallel } from '../answering/pool.ts'
 import type { LaneAnswer } from '../answers.ts'
@@ -17,7 +17,7 @@ export interface CollectOptions {
   /** Folder of the journals. */
   readonly work: string
   readonly digest: string
-  readonly prompts: readonly (readonly number[])[]
+  readonly prompts: readonly Asked[]
   readonly maxTokens: number
   readonly workers: number
   readonly onProgress: (done: number, total: number) => void
@@ -27,7 +27,12 @@ export interface CollectOptions {
 export async function collect({ name, dir, arms }: Contestant, options: CollectOptions): Promise<Collected> {
   const { work, digest, prompts, maxTokens, workers, onProgress } = options
   const lanes = arms.map(({ lane }) => lane)
-  const journal = openJournal(join(work, 'answers', `${name}.jsonl`), { digest, lanes, maxTokens, prompts })
+  const journal = openJournal(join(work, 'answers', `${name}.jsonl`), {
+    digest,
+    lanes,
+    maxTokens,
+    ids: prompts.map(({ promptIds }) => promptIds),
+  })
   const blocks = new Map(journal.blocks.map((block) => [block.from, block]))
   const show = (): void => onProgress(Math.min(prompts.length, blocks.size * blockSize), prompts.length)
   await answerInParallel({ dir, lanes, prompts, maxTokens }, workers, new Set(blocks.keys()), (block) => {

@@ -6,17 +6,10 @@ import { openTokenizer } from '../../engine/tokenizer.ts'
 import { DeapdError } from '../../errors.ts'
 import { openPackage } from '../../models/package.ts'
 import { version } from '../../version.ts'
+import type { Asked } from '../answering/block.ts'
 import type { ArmRun, EvaluationData, RunManifest } from '../records.ts'
 import { type Contestant, energyOf, primaryArm, referenceArm } from './arms.ts'
-import {
-  type AnsweredArm,
-  certificateState,
-  jointArm,
-  type PromptIds,
-  plainArm,
-  randomArm,
-  scored,
-} from './assemble.ts'
+import { type AnsweredArm, certificateState, jointArm, plainArm, randomArm, scored } from './assemble.ts'
 import { collect } from './collect.ts'
 import { commitOf, energyConditions, machine, packagesOf } from './manifest.ts'
 import { batchesOf, priorDraws, settingOf, throttlingOf, trialsOf } from './measure.ts'
@@ -53,9 +46,10 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
   const { id, dir, digest, manifest } = openPackage(model)
   const questions = supportQuestions(count, seed)
   const encode = openTemplate(dir, manifest, openTokenizer(dir))
-  const prompts = questions.map(({ messages }) => encode(messages))
+  const asked = questions.map(({ messages }): Asked => ({ messages, promptIds: encode(messages) }))
+  const prompts = asked.map(({ promptIds }) => promptIds)
   const all = await contestants({ ...options, onProgress: (what) => onProgress(0, 1, `making of ${what}`) })
-  const answered = await answerAll(all, prompts, options)
+  const answered = await answerAll(all, asked, options)
   const { arms } = answered
   const find = (name: string): AnsweredArm => {
     const found = arms.find(({ info }) => info.arm === name)
@@ -122,7 +116,7 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
 
 async function answerAll(
   all: readonly Contestant[],
-  prompts: PromptIds,
+  asked: readonly Asked[],
   { work, workers, onProgress }: EvaluationOptions,
 ): Promise<{ arms: AnsweredArm[]; processorSeconds: Record<string, number> }> {
   const arms: AnsweredArm[] = []
@@ -132,7 +126,7 @@ async function answerAll(
     const { answers, prefillSeconds, laneSeconds } = await collect(contestant, {
       work,
       digest: openPackage(dir).digest,
-      prompts,
+      prompts: asked,
       maxTokens,
       workers,
       onProgress: (done, total) => onProgress(done, total, `prompts answered by ${name}`),
@@ -141,7 +135,14 @@ async function answerAll(
     for (const [lane, arm] of contestant.arms.entries()) {
       const { lane: _, ...info } = arm
       processorSeconds[info.arm] = laneSeconds[lane]
-      arms.push(plainArm(info, cost, prompts, answers[lane]))
+      arms.push(
+        plainArm(
+          info,
+          cost,
+          asked.map(({ promptIds }) => promptIds),
+          answers[lane],
+        ),
+      )
     }
   }
   return { arms, processorSeconds }

@@ -1,0 +1,19 @@
+/** Evaluates and kills itself, as a power cut would, when the first block of answers is there. */
+import { boards } from '../../src/board/boards/index.ts'
+import { evaluate } from '../../src/evaluate/protocol/run.ts'
+
+const [model, source, work] = process.argv.slice(2)
+await evaluate({
+  model,
+  source,
+  work,
+  board: boards[0],
+  prompts: 70,
+  seed: 7,
+  workers: 1,
+  draws: 20,
+  grid: 'world',
+  onProgress: (done, _, what) => {
+    if (what.startsWith('prompts') && done >= 32) process.kill(process.pid, 'SIGKILL')
+  },
+})
