@@ -14,6 +14,7 @@ import { tables, writeCsv } from '../src/evaluate/protocol/csv.ts'
 import { evaluate } from '../src/evaluate/protocol/run.ts'
 import { importModel } from '../src/models/import.ts'
 import { openPackage } from '../src/models/package.ts'
+import { shortQuestions } from './support/short-questions.ts'
 import { tinyConfig, tinyWeights, writeCheckpoint } from './support/tiny-llama.ts'
 
 const ort = loadOrt()
@@ -123,12 +124,18 @@ t.test('a journal gives back what was finished, and nothing of other questions',
 })
 
 t.test('an evaluation goes on after a kill, and says what it would have said', async (t) => {
-  // The prompts of the benchmark have some 900 bytes, and this tokenizer knows little else.
-  const config = { ...tinyConfig, context: 1400 }
-  const source = writeCheckpoint(join(folder, 'long'), config, tinyWeights(config, 9))
-  const model = join(folder, 'tiny-long')
-  await importModel({ source, out: model, quantisation: 'int4', block: 16, levels: 3, threads: 0 })
-  const options = { model, source, board: boards[0], prompts: 70, seed: 7, draws: 20, grid: 'fr' }
+  const source = join(folder, 'source')
+  const model = dir
+  const options = {
+    model,
+    source,
+    board: boards[0],
+    questions: shortQuestions,
+    seed: 7,
+    hotSeconds: 5,
+    draws: 20,
+    grid: 'fr',
+  }
   const work = join(folder, 'killed')
   const child = fork(new URL('./support/evaluate-child.ts', import.meta.url), [model, source, work])
   t.equal((await once(child, 'exit'))[1], 'SIGKILL')
@@ -159,7 +166,7 @@ t.test('an evaluation goes on after a kill, and says what it would have said', a
     )
   }
   t.same(resumed.data.priorDraws, whole.data.priorDraws)
-  t.ok(progress.includes('70 of 70 prompts answered by deap'))
+  t.ok(progress.includes('40 of 40 prompts answered by deap'))
   const names = whole.data.arms.map(({ arm }) => arm)
   for (const arm of [
     'int4',
@@ -173,14 +180,14 @@ t.test('an evaluation goes on after a kill, and says what it would have said', a
     'joint',
   ])
     t.ok(names.includes(arm), arm)
-  t.match(whole.manifest, { seed: 7, prompts: 70, joules: 'simulated', accuracy: 'toy', grid: { name: 'France' } })
+  t.match(whole.manifest, { seed: 7, prompts: 40, joules: 'simulated', accuracy: 'toy', grid: { name: 'France' } })
   t.rejects(evaluate({ ...options, work, workers: 1, grid: 'atlantis', onProgress: () => undefined }), {
     code: 'bad_usage',
   })
 
   const rows = Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, [...table(whole.data)]]))
-  t.equal(rows['answers.csv'].length, 1 + names.length * 70)
-  t.equal(rows['trials.csv'].length, 1 + names.length * 70)
+  t.equal(rows['answers.csv'].length, 1 + names.length * 40)
+  t.equal(rows['trials.csv'].length, 1 + names.length * 40)
   t.equal(rows['arms.csv'].length, 1 + names.length * whole.data.powerStates.length)
   for (const [name, [head, ...body]] of Object.entries(rows)) {
     t.ok(

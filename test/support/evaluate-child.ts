@@ -1,6 +1,7 @@
 /** Evaluates and kills itself, as a power cut would, when the first block of answers is there. */
 import { boards } from '../../src/board/boards/index.ts'
 import { evaluate } from '../../src/evaluate/protocol/run.ts'
+import { shortQuestions } from './short-questions.ts'
 
 const [model, source, work] = process.argv.slice(2)
 await evaluate({
@@ -8,7 +9,8 @@ await evaluate({
   source,
   work,
   board: boards[0],
-  prompts: 70,
+  questions: shortQuestions,
+  hotSeconds: 5,
   seed: 7,
   workers: 1,
   draws: 20,

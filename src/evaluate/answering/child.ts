@@ -15,6 +15,7 @@ const send = (message: FromAnswerer): void => {
 function handle(message: ToAnswerer): void {
   if (message.type === 'open') {
     const { dir, maxTokens } = message
+    answerer?.close()
     answerer = openAnswerer(loadOrt(), dir, { maxTokens })
     lanesFor = lanesOf(dir, message.lanes)
     return send({ type: 'ready' })

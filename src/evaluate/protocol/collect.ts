@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { type Asked, type Block, blockSize } from '../answering/block.ts'
 import { openJournal } from '../answering/journal.ts'
-import { answerInParallel } from '../answering/pool.ts'
+import type { Pool } from '../answering/pool.ts'
 import type { LaneAnswer } from '../answers.ts'
 import type { Contestant } from './arms.ts'
 
@@ -19,13 +19,13 @@ export interface CollectOptions {
   readonly digest: string
   readonly prompts: readonly Asked[]
   readonly maxTokens: number
-  readonly workers: number
+  readonly pool: Pool
   readonly onProgress: (done: number, total: number) => void
 }
 
 /** All answers of one package, from its journal as far as they are there. */
 export async function collect({ name, dir, arms }: Contestant, options: CollectOptions): Promise<Collected> {
-  const { work, digest, prompts, maxTokens, workers, onProgress } = options
+  const { work, digest, prompts, maxTokens, pool, onProgress } = options
   const lanes = arms.map(({ lane }) => lane)
   const journal = openJournal(join(work, 'answers', `${name}.jsonl`), {
     digest,
@@ -35,7 +35,7 @@ export async function collect({ name, dir, arms }: Contestant, options: CollectO
   })
   const blocks = new Map(journal.blocks.map((block) => [block.from, block]))
   const show = (): void => onProgress(Math.min(prompts.length, blocks.size * blockSize), prompts.length)
-  await answerInParallel({ dir, lanes, prompts, maxTokens }, workers, new Set(blocks.keys()), (block) => {
+  await pool.answer({ dir, lanes, prompts, maxTokens }, new Set(blocks.keys()), (block) => {
     journal.append(block)
     blocks.set(block.from, block)
     show()

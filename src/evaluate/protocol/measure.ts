@@ -5,7 +5,7 @@ import { batchPoints } from '../energy/batches.ts'
 import { trialColumns } from '../energy/columns.ts'
 import { cappedSetting, idealSetting, type Setting, thriftySetting } from '../energy/cost.ts'
 import { type Aggregate, aggregate, priorBoards, totalJoules } from '../energy/priors.ts'
-import { throttleTrace } from '../energy/throttle.ts'
+import { hotBox, throttleTrace } from '../energy/throttle.ts'
 import type { Trace } from '../energy/traces.ts'
 import type { ArmInfo, ArmRun, BatchPoint, PriorDraws, ThrottleTrace, TrialColumns } from '../records.ts'
 
@@ -76,6 +76,7 @@ export function throttlingOf(
   arms: readonly TracedArm[],
   reference: TracedArm,
   seed: number,
+  seconds = hotBox.seconds,
 ): ThrottleTrace[] {
   const modes = powerModesOf(board)
   const { requestSeconds } = trialColumns(
@@ -85,5 +86,7 @@ export function throttlingOf(
     idealSetting(board, reference.cost),
   )
   const busySeconds = requestSeconds.reduce((sum, value) => sum + value, 0) / requestSeconds.length
-  return arms.map(({ info, traces, cost }) => throttleTrace(info.arm, traces, cost, board, busySeconds, seed))
+  return arms.map(({ info, traces, cost }) =>
+    throttleTrace(info.arm, traces, cost, board, busySeconds, seed, { ...hotBox, seconds }),
+  )
 }

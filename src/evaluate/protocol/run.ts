@@ -7,6 +7,7 @@ import { DeapdError } from '../../errors.ts'
 import { openPackage } from '../../models/package.ts'
 import { version } from '../../version.ts'
 import type { Asked } from '../answering/block.ts'
+import { openPool, type Pool } from '../answering/pool.ts'
 import type { ArmRun, EvaluationData, RunManifest } from '../records.ts'
 import { type Contestant, energyOf, primaryArm, referenceArm } from './arms.ts'
 import { type AnsweredArm, certificateState, jointArm, plainArm, randomArm, scored } from './assemble.ts'
@@ -14,7 +15,7 @@ import { collect } from './collect.ts'
 import { commitOf, energyConditions, machine, packagesOf } from './manifest.ts'
 import { batchesOf, priorDraws, settingOf, throttlingOf, trialsOf } from './measure.ts'
 import { contestants } from './packages.ts'
-import { supportQuestions } from './questions.ts'
+import type { Question } from './questions.ts'
 
 export interface EvaluationOptions {
   readonly model: string
@@ -23,13 +24,15 @@ export interface EvaluationOptions {
   /** Folder for baselines and answers, which a killed run goes on from. */
   readonly work: string
   readonly board: Board
-  readonly prompts: number
+  readonly questions: readonly Question[]
   readonly seed: number
   readonly workers: number
   /** Draws of the energy priors. */
   readonly draws: number
   /** Whose electricity: a code of `energy/carbon.ts`. */
   readonly grid: string
+  /** How long the arms are served in the hot box. */
+  readonly hotSeconds?: number
   readonly onProgress: (done: number, total: number, what: string) => void
 }
 
@@ -40,16 +43,16 @@ const mainPowerState = '50W'
 
 /** The paper's protocol on one package: every arm answers the same prompts, and what its runs cost on the board follows. */
 export async function evaluate(options: EvaluationOptions): Promise<{ data: EvaluationData; manifest: RunManifest }> {
-  const { model, board, prompts: count, seed, workers, draws, onProgress } = options
+  const { model, board, questions, seed, workers, draws, onProgress } = options
   const grid = gridOf(options.grid)?.row
   if (!grid) throw new DeapdError('bad_usage', { detail: `"${options.grid}" is not a country we know.` })
   const { id, dir, digest, manifest } = openPackage(model)
-  const questions = supportQuestions(count, seed)
   const encode = openTemplate(dir, manifest, openTokenizer(dir))
   const asked = questions.map(({ messages }): Asked => ({ messages, promptIds: encode(messages) }))
   const prompts = asked.map(({ promptIds }) => promptIds)
   const all = await contestants({ ...options, onProgress: (what) => onProgress(0, 1, `making of ${what}`) })
-  const answered = await answerAll(all, asked, options)
+  const pool = openPool(workers)
+  const answered = await answerAll(all, asked, options, pool).finally(pool.close)
   const { arms } = answered
   const find = (name: string): AnsweredArm => {
     const found = arms.find(({ info }) => info.arm === name)
@@ -64,8 +67,8 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
   const joint = { board, mode: main, shape: manifest.shape, maxTokens }
   arms.push(
     randomArm(routed, levels, prompts, settingOf(board, main, routed), seed),
-    jointArm(reference, { arm: 'lossless', title: 'dense int4, clocks and drafts' }, prompts, joint),
     jointArm(routed, { arm: 'joint', title: 'DEAP routed, clocks and drafts' }, prompts, joint),
+    jointArm(reference, { arm: 'lossless', title: 'dense int4, clocks and drafts' }, prompts, joint),
   )
   const data: EvaluationData = {
     arms: arms.map((arm, i): ArmRun => {
@@ -77,7 +80,7 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
     powerStates: modes.map(({ name }) => name),
     mainPowerState: main.name,
     batches: batchesOf(board, main, [reference, levels[0], routed]),
-    throttling: throttlingOf(board, [reference, routed], reference, seed),
+    throttling: throttlingOf(board, [reference, routed], reference, seed, options.hotSeconds),
     priorDraws: priorDraws(board, arms, reference, draws, seed),
     contests: [
       {
@@ -97,7 +100,7 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
       version,
       commit: commitOf(),
       seed,
-      prompts: count,
+      prompts: questions.length,
       board: board.id,
       energyOf,
       joules: 'simulated',
@@ -117,7 +120,8 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
 async function answerAll(
   all: readonly Contestant[],
   asked: readonly Asked[],
-  { work, workers, onProgress }: EvaluationOptions,
+  { work, onProgress }: EvaluationOptions,
+  pool: Pool,
 ): Promise<{ arms: AnsweredArm[]; processorSeconds: Record<string, number> }> {
   const arms: AnsweredArm[] = []
   const processorSeconds: Record<string, number> = {}
@@ -128,7 +132,7 @@ async function answerAll(
       digest: openPackage(dir).digest,
       prompts: asked,
       maxTokens,
-      workers,
+      pool,
       onProgress: (done, total) => onProgress(done, total, `prompts answered by ${name}`),
     })
     processorSeconds[`${name}, prompts`] = prefillSeconds
