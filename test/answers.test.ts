@@ -126,9 +126,18 @@ t.test('a journal gives back what was finished, and nothing of other questions',
 t.test('an evaluation goes on after a kill, and says what it would have said', async (t) => {
   const source = join(folder, 'source')
   const model = dir
+  const calibration = join(folder, 'calibration.jsonl')
+  const said = (i: number) => ({
+    messages: [
+      { role: 'user', content: `${i}?` },
+      { role: 'assistant', content: `${i} it is.` },
+    ],
+  })
+  writeFileSync(calibration, Array.from({ length: 12 }, (_, i) => `${JSON.stringify(said(i))}\n`).join(''))
   const options = {
     model,
     source,
+    calibration,
     board: boards[0],
     questions: shortQuestions,
     seed: 7,
@@ -137,7 +146,7 @@ t.test('an evaluation goes on after a kill, and says what it would have said', a
     grid: 'fr',
   }
   const work = join(folder, 'killed')
-  const child = fork(new URL('./support/evaluate-child.ts', import.meta.url), [model, source, work])
+  const child = fork(new URL('./support/evaluate-child.ts', import.meta.url), [model, source, calibration, work])
   t.equal((await once(child, 'exit'))[1], 'SIGKILL')
   const journal = join(work, 'answers', 'deap.jsonl')
   const kept = readFileSync(journal, 'utf8')
@@ -175,6 +184,8 @@ t.test('an evaluation goes on after a kill, and says what it would have said', a
     'level-1',
     'routed',
     'magnitude-0',
+    'flap-1',
+    'random-0',
     'random-routing',
     'lossless',
     'joint',

@@ -19,7 +19,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   clocks: ['board'],
   models: [],
   engine: ['models'],
-  evaluate: ['board', 'models', 'engine', 'energy', 'twin'],
+  evaluate: ['board', 'compress', 'models', 'engine', 'energy', 'twin'],
   compress: ['board', 'engine', 'models', 'twin/as-if.ts'],
   telemetry: ['board', 'energy'],
   api: ['telemetry', 'energy', 'engine/protocol.ts', 'models/manifest.ts'],

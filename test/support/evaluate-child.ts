@@ -3,10 +3,11 @@ import { boards } from '../../src/board/boards/index.ts'
 import { evaluate } from '../../src/evaluate/protocol/run.ts'
 import { shortQuestions } from './short-questions.ts'
 
-const [model, source, work] = process.argv.slice(2)
+const [model, source, calibration, work] = process.argv.slice(2)
 await evaluate({
   model,
   source,
+  calibration,
   work,
   board: boards[0],
   questions: shortQuestions,

@@ -6,8 +6,8 @@ import type { ThrottleTrace } from '../records.ts'
 import { decodeWork, prefillWork } from './cost.ts'
 import type { Trace } from './traces.ts'
 
-/** A board in a closed, hot box at its highest clocks: the fan moves no air, and the heat sink gives away a quarter. */
-export const hotBox = { ambientCelsius: 45, sinkFactor: 4, seconds: 900, duty: 0.9 }
+/** A board in a closed, hot box at its highest clocks: the fan moves no air, and the heat sink gives away a third. */
+export const hotBox = { ambientCelsius: 45, sinkFactor: 3, seconds: 900, duty: 0.9 }
 
 /**
  * Times per token while requests come as they do, whatever the arm: their gaps are drawn once from the seed, so that the

@@ -1,4 +1,5 @@
 import type { ModelCost } from '../../board/work.ts'
+import type { Method } from '../../compress/rivals.ts'
 import { asIfCost, asIfModels } from '../../twin/as-if.ts'
 import type { LaneSpec } from '../answering/block.ts'
 import type { ArmInfo } from '../records.ts'
@@ -16,7 +17,8 @@ export interface Contestant {
   readonly cost: ModelCost
 }
 
-export const baselines = ['magnitude', 'flap', 'random'] as const
+/** Orders the package's own is held against, at the same shares. */
+export const baselines = ['magnitude', 'flap', 'random'] as const satisfies readonly Method[]
 export type Baseline = (typeof baselines)[number]
 export type ContestantName = 'deap' | 'fp32' | Baseline
 

@@ -1,5 +1,4 @@
 import { powerModesOf } from '../../board/power-modes.ts'
-import type { Board } from '../../board/types.ts'
 import { gridOf } from '../../energy/carbon.ts'
 import { openTemplate } from '../../engine/template.ts'
 import { openTokenizer } from '../../engine/tokenizer.ts'
@@ -14,18 +13,12 @@ import { type AnsweredArm, certificateState, jointArm, plainArm, randomArm, scor
 import { collect } from './collect.ts'
 import { commitOf, energyConditions, machine, packagesOf } from './manifest.ts'
 import { batchesOf, priorDraws, settingOf, throttlingOf, trialsOf } from './measure.ts'
-import { contestants } from './packages.ts'
+import { contestants, type PackageOptions } from './packages.ts'
 import type { Question } from './questions.ts'
 
-export interface EvaluationOptions {
-  readonly model: string
-  /** Checkpoint for the baselines; without it there are none. */
-  readonly source?: string
-  /** Folder for baselines and answers, which a killed run goes on from. */
-  readonly work: string
-  readonly board: Board
+/** Baselines and answers are kept in the folder `work`, which a killed run goes on from. */
+export interface EvaluationOptions extends PackageOptions {
   readonly questions: readonly Question[]
-  readonly seed: number
   readonly workers: number
   /** Draws of the energy priors. */
   readonly draws: number
@@ -33,7 +26,6 @@ export interface EvaluationOptions {
   readonly grid: string
   /** How long the arms are served in the hot box. */
   readonly hotSeconds?: number
-  readonly onProgress: (done: number, total: number, what: string) => void
 }
 
 /** Most tokens of an answer, the end token included. */
@@ -50,7 +42,7 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
   const encode = openTemplate(dir, manifest, openTokenizer(dir))
   const asked = questions.map(({ messages }): Asked => ({ messages, promptIds: encode(messages) }))
   const prompts = asked.map(({ promptIds }) => promptIds)
-  const all = await contestants({ ...options, onProgress: (what) => onProgress(0, 1, `making of ${what}`) })
+  const all = await contestants(options)
   const pool = openPool(workers)
   const answered = await answerAll(all, asked, options, pool).finally(pool.close)
   const { arms } = answered
