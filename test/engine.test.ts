@@ -5,7 +5,7 @@ import { calibrateKv } from '../src/engine/calibrate.ts'
 import { type Engine, type EngineAnswer, startEngine } from '../src/engine/client.ts'
 import { largestFreeBlock, readHeadroom, requireRoom } from '../src/engine/headroom.ts'
 import { spansOver } from '../src/engine/kv-cache.ts'
-import { chooseLevel } from '../src/engine/levels.ts'
+import { chooseLevel, lowestCachedLevel } from '../src/engine/levels.ts'
 import { openModel } from '../src/engine/model.ts'
 import { libraryPath, loadOrt, type Ort } from '../src/engine/ort/api.ts'
 import { describePlacement, parseProfile } from '../src/engine/ort/placement.ts'
@@ -16,7 +16,6 @@ import { createSampler, logSum } from '../src/engine/sampler.ts'
 import { stopFilter } from '../src/engine/stop.ts'
 import { openTokenizer, streamDecoder } from '../src/engine/tokenizer.ts'
 import { importModel } from '../src/models/import.ts'
-import type { Manifest } from '../src/models/manifest.ts'
 import { decodeModel, encodeModel, type Node, node } from '../src/models/onnx/proto.ts'
 import type { Quantisation } from '../src/models/onnx/weights.ts'
 import { openPackage, verifyPackage } from '../src/models/package.ts'
@@ -393,17 +392,24 @@ t.test('text survives the tokenizer, token by token, with no broken character in
 })
 
 t.test('policies choose levels, and only a brown-out degrades', async (t) => {
-  const manifest = { levels: [0.5, 0.7, 1].map((share) => ({ share })), certificate: null } as unknown as Manifest
-  const certified = { ...manifest, certificate: { levels: [1, 2] } } as Manifest
   const eco = { capLevel: 2, ecoLevel: 0 }
-  const choose = (policy: GenerateRequest['policy'], level: number | null, m = manifest, order = eco) =>
-    chooseLevel({ policy, level }, m, order)
+  const choose = (policy: GenerateRequest['policy'], level: number | null, routed: number | null = null, order = eco) =>
+    chooseLevel({ policy, level }, 2, order, routed)
   t.same(choose('exact', null), { level: 2, degraded: false })
   t.same(choose('balanced', null), { level: 2, degraded: false }, 'without a certificate balanced is full')
-  t.same(choose('balanced', null, certified), { level: 1, degraded: false })
+  t.same(choose('balanced', null, 1), { level: 1, degraded: false }, 'with one it goes where its router sends it')
+  t.same(
+    choose('balanced', null, 1, { capLevel: 0, ecoLevel: 0 }),
+    { level: 0, degraded: true },
+    'the governor is above',
+  )
   t.same(choose('eco', null), { level: 0, degraded: false })
+  t.same(choose('eco', null, 1), { level: 1, degraded: false })
+  t.same(choose('eco', null, 1, { capLevel: 0, ecoLevel: 0 }), { level: 0, degraded: false }, 'eco allows any level')
   t.same(choose('exact', 1), { level: 1, degraded: false }, 'a pinned level is the caller’s own choice')
-  t.same(choose('exact', null, manifest, { capLevel: 1, ecoLevel: 0 }), { level: 1, degraded: true })
+  t.same(choose('exact', null, null, { capLevel: 1, ecoLevel: 0 }), { level: 1, degraded: true })
+  const cached = (policy: GenerateRequest['policy'], level: number | null) => lowestCachedLevel({ policy, level }, 2)
+  t.same([cached('balanced', null), cached('exact', null), cached('eco', null), cached('eco', 1)], [2, 2, 0, 1])
 })
 
 async function collect(answers: AsyncIterable<EngineAnswer>) {

@@ -78,7 +78,7 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   'pino-pretty': ['daemon'],
   commander: ['cli'],
   'ml-fcnnls': ['calibrate'],
-  'ml-matrix': ['calibrate'],
+  'ml-matrix': ['calibrate', 'evaluate'],
 }
 
 /** Folders that are pure: no Node modules, so that the same input always gives the same output. */

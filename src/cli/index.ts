@@ -22,6 +22,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   prune: async () => (await import('./prune.ts')).pruneCommand(),
   generate: async () => (await import('./generate.ts')).generateCommand(),
   perplexity: async () => (await import('./perplexity.ts')).perplexityCommand(),
+  certify: async () => (await import('./certify.ts')).certifyCommand(),
   evaluate: async () => (await import('./evaluate.ts')).evaluateCommand(),
   bench: async () => (await import('./bench.ts')).benchCommand(),
   simulate: async () => (await import('./simulate.ts')).simulateCommand(),

@@ -4,8 +4,10 @@
  */
 import { writeFileSync } from 'node:fs'
 import { setPriority } from 'node:os'
+import { checkCertificate } from '../models/certificate.ts'
 import { openPackage } from '../models/package.ts'
 import { benchModel } from './bench.ts'
+import type { Routes } from './complexity/routes.ts'
 import { failure } from './failure.ts'
 import type { Loaded } from './generation.ts'
 import { readHeadroom, requireRoom, roomBytes } from './headroom.ts'
@@ -37,7 +39,9 @@ function yieldToGovernor(): void {
   }
 }
 
-let loaded: Loaded | undefined
+let loaded: (Loaded & { readonly routes: Routes }) | undefined
+/** What the package says of itself. */
+let certified = false
 let scheduler: Scheduler | undefined
 
 const outbox: FromEngine[] = []
@@ -60,6 +64,7 @@ function load({
   maxSequences,
   maxQueued,
   drafts,
+  revoked,
 }: Extract<ToEngine, { type: 'load' }>): void {
   const from = performance.now()
   const { manifest } = openPackage(modelDir)
@@ -68,7 +73,10 @@ function load({
   requireRoom('the weights and one answer', weightBytes + kvBytesPerSequence(manifest))
   const model = openModel(ort, modelDir, manifest, threads, { provider, slots: maxSequences + 1 })
   const tokenizer = openTokenizer(modelDir)
-  loaded = { model, tokenizer, encodeChat: openTemplate(modelDir, manifest, tokenizer) }
+  const certificate = checkCertificate(modelDir, manifest)
+  certified = certificate.state === 'valid'
+  const routes: Routes = { certified: certified && !revoked }
+  loaded = { model, tokenizer, encodeChat: openTemplate(modelDir, manifest, tokenizer), routes }
   // A slot for each answer and one for scoring; pages nobody has written cost nothing. A long context gets fewer answers at a time: each may come to fill its cache.
   const room = roomBytes(readHeadroom()) ?? Number.POSITIVE_INFINITY
   const sequences = Math.max(1, Math.min(maxSequences, Math.floor((room * cachePart) / model.kvBytes)))
@@ -81,6 +89,7 @@ function load({
     runtime: `onnxruntime ${ort.version}`,
     kvBytes: model.kvBytes,
     weightBytes,
+    certificate: { state: certificate.state, reason: certificate.reason },
   })
 }
 
@@ -96,6 +105,9 @@ function handle(message: ToEngine): void {
       return scheduler?.setOrder(message)
     case 'pace':
       return scheduler?.setPace(message.pace)
+    case 'revoked':
+      if (loaded) loaded.routes.certified = certified && !message.revoked
+      return
     case 'score': {
       if (!loaded) return
       const level = message.level ?? loaded.model.levels - 1

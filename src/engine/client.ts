@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
 import { DeapdError } from '../errors.ts'
 import type { Manifest } from '../models/manifest.ts'
+import { afterCrash, unavailable } from './failure.ts'
 import { createMailbox, type Mailbox } from './mailbox.ts'
 import type { ProviderSetting } from './ort/providers.ts'
 import type {
@@ -15,6 +16,7 @@ import type {
   GenerateRequest,
   Order,
   Pace,
+  ShadowEvent,
   StepEvent,
   ToEngine,
   TokenEvent,
@@ -48,6 +50,7 @@ export interface EngineOptions {
   readonly maxQueued: number
   readonly drafts?: DraftMode
   readonly onStep?: (step: StepEvent) => void
+  readonly onShadow?: (shadow: ShadowEvent) => void
   readonly onStatus?: (status: EngineStatus) => void
   /** Restarts after a crash; the commands that run once want none. */
   readonly restart: boolean
@@ -63,13 +66,11 @@ export interface Engine {
   bench(options: BenchOptions): Promise<BenchResult>
   setOrder(order: Order): void
   setPace(pace: Pace | null): void
+  /** A revoked certificate: `balanced` answers come from the full network from now on, also after a restart of the engine. */
+  setRevoked(revoked: boolean): void
   close(): Promise<void>
 }
 
-/** Waits between restarts grow, so that a model that always crashes does not spin. */
-const restartDelaysMs = [100, 500, 2_000, 10_000]
-/** A process that lived this long was healthy: the next crash starts at the shortest wait again. */
-const healthyMs = 30_000
 const shutdownGraceMs = 2_000
 
 /** In the sources the child is child.ts, in the build child.js. */
@@ -89,6 +90,7 @@ export function startEngine(options: EngineOptions): Engine {
   let retry: NodeJS.Timeout | undefined
   let order: Order | undefined
   let pace: Extract<ToEngine, { type: 'pace' }> | undefined
+  let revoked = false
   const waiters = new Set<() => void>()
 
   const status = (): EngineStatus => ({
@@ -126,6 +128,7 @@ export function startEngine(options: EngineOptions): Engine {
       return change('ready', `${message.runtime}, ${message.provider}`)
     }
     if (message.type === 'step') return options.onStep?.(message)
+    if (message.type === 'shadow') return options.onShadow?.(message)
     if (message.type === 'failed' && message.id === null) {
       failure = new DeapdError(message.code, message.params)
       return
@@ -146,11 +149,11 @@ export function startEngine(options: EngineOptions): Engine {
       failure ??= new DeapdError('engine_failed', { detail: `its process ended with ${how}` })
       return change('failed', failure.message)
     }
-    recentCrashes = performance.now() - startedAtMs > healthyMs ? 0 : recentCrashes + 1
+    const { crashes, delayMs } = afterCrash(recentCrashes, performance.now() - startedAtMs)
+    recentCrashes = crashes
     restarts++
-    const delay = restartDelaysMs[Math.min(recentCrashes, restartDelaysMs.length) - 1] ?? restartDelaysMs[0]
     change('restarting', `its process ended with ${how}; starting it again`)
-    retry = setTimeout(launch, delay)
+    retry = setTimeout(launch, delayMs)
   }
 
   const launch = (): void => {
@@ -163,7 +166,7 @@ export function startEngine(options: EngineOptions): Engine {
     started.on('error', (error) => {
       failure = new DeapdError('engine_failed', { detail: error.message }, error)
     })
-    send({ type: 'load', modelDir, threads, provider, maxSequences, maxQueued, drafts })
+    send({ type: 'load', modelDir, threads, provider, maxSequences, maxQueued, drafts, revoked })
   }
 
   /** Opens a mailbox for `id`, sends, and yields what comes until the caller stops listening. */
@@ -218,8 +221,8 @@ export function startEngine(options: EngineOptions): Engine {
     },
     bench: async (bench) => (await ask('bench', { type: 'bench', id: 'bench', ...bench }, 'benched')).result,
     setOrder(next) {
-      const { capLevel, ecoLevel, duty, concurrency, prefillChunk } = next
-      const wanted = { capLevel, ecoLevel, duty, concurrency, prefillChunk }
+      const { capLevel, ecoLevel, duty, concurrency, prefillChunk, shadows } = next
+      const wanted = { capLevel, ecoLevel, duty, concurrency, prefillChunk, shadows }
       if (isDeepStrictEqual(order, wanted)) return
       order = wanted
       send({ type: 'order', ...wanted })
@@ -227,6 +230,10 @@ export function startEngine(options: EngineOptions): Engine {
     setPace(next) {
       pace = { type: 'pace', pace: next }
       send(pace)
+    },
+    setRevoked(next) {
+      revoked = next
+      send({ type: 'revoked', revoked })
     },
     async close() {
       clearTimeout(retry)
@@ -240,9 +247,4 @@ export function startEngine(options: EngineOptions): Engine {
       clearTimeout(kill)
     },
   }
-}
-
-function unavailable(state: EngineState, detail: string, failure: DeapdError | undefined): DeapdError {
-  if (state === 'stopped') return new DeapdError('shutting_down')
-  return failure ?? new DeapdError('engine_starting', { detail })
 }

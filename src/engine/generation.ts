@@ -1,5 +1,8 @@
 import { DeapdError } from '../errors.ts'
-import { lowestLevel } from './levels.ts'
+import { reportOf } from './complexity/report.ts'
+import type { Router } from './complexity/router.ts'
+import { type Routes, routerFor } from './complexity/routes.ts'
+import { lowestCachedLevel } from './levels.ts'
 import type { Model } from './model.ts'
 import type { DoneEvent, FinishReason, GenerateRequest, TokenEvent } from './protocol.ts'
 import { createSampler } from './sampler.ts'
@@ -11,6 +14,8 @@ export interface Loaded {
   readonly model: Model
   readonly tokenizer: Tokenizer
   readonly encodeChat: ChatEncoder
+  /** Which policies are routed at present; without it none is. */
+  readonly routes?: Routes
 }
 
 /** What one row of logits led to. */
@@ -31,6 +36,8 @@ export interface Generation {
   readonly limit: number
   /** The smallest level whose cache rows it may go on from. */
   readonly lowestLevel: number
+  /** Chooses the level of each token; null where policy or caller have chosen already. */
+  readonly router: Router | null
   /** How far the greedy choice is ahead of the second. */
   lead(logits: Float32Array): number
   /** Takes the next token from a row of logits that was computed at `level`. */
@@ -41,7 +48,8 @@ export interface Generation {
 }
 
 /** Encodes a request; throws `context_length_exceeded`, `level_unknown` or `bad_request` before anything runs. */
-export function createGeneration({ model, tokenizer, encodeChat }: Loaded, request: GenerateRequest): Generation {
+export function createGeneration(loaded: Loaded, request: GenerateRequest): Generation {
+  const { model, tokenizer, encodeChat } = loaded
   const { manifest } = model
   const { sampling } = request
   const promptIds = encodePrompt(request, manifest.bos_token_id, tokenizer, encodeChat)
@@ -51,6 +59,7 @@ export function createGeneration({ model, tokenizer, encodeChat }: Loaded, reque
   const decoder = streamDecoder(tokenizer)
   const stops = stopFilter(sampling.stop)
   const chat = 'messages' in request.input
+  const router = routerFor(loaded, request, promptIds)
   const answer: number[] = []
   const levels: Record<number, number> = {}
   let degradedAny = false
@@ -68,10 +77,12 @@ export function createGeneration({ model, tokenizer, encodeChat }: Loaded, reque
     promptIds,
     answer,
     limit,
-    lowestLevel: lowestLevel(request, manifest),
+    lowestLevel: lowestCachedLevel(request, model.levels - 1),
+    router,
     lead: sampler.lead,
     decide(logits, level, degraded) {
       const { tokenId, logprob, top } = sampler.next(logits)
+      router?.add(tokenId)
       const isEnd = manifest.eos_token_ids.includes(tokenId)
       degradedAny ||= degraded
       if (!isEnd) {
@@ -101,6 +112,7 @@ export function createGeneration({ model, tokenizer, encodeChat }: Loaded, reque
       promptIds,
       levels,
       degraded: degradedAny,
+      routing: router && reportOf(router.log),
     }),
   }
 }

@@ -1,4 +1,3 @@
-import type { Manifest } from '../models/manifest.ts'
 import type { GenerateRequest, Order } from './protocol.ts'
 
 export type LevelOrder = Pick<Order, 'capLevel' | 'ecoLevel'>
@@ -11,20 +10,22 @@ export interface LevelChoice {
 }
 
 /**
- * The smallest level a request allows (DESIGN §5.4): `exact` wants the full network for every token; `balanced` stays
- * inside the certificate, and without one at the full level; `eco` allows any. A level the caller named is both ends.
+ * The smallest level at which rows of the cache may have been written for a request to go on from them. A routed answer
+ * reads its prompt at the full level, as the prompts of its certificate were; only its own tokens may be from below.
  */
-export function lowestLevel({ policy, level }: Wish, manifest: Manifest): number {
-  if (level !== null) return level
-  const full = manifest.levels.length - 1
-  const certified = manifest.certificate ? Math.min(full, ...manifest.certificate.levels) : full
-  return { exact: full, balanced: certified, eco: 0 }[policy]
-}
+export const lowestCachedLevel = ({ policy, level }: Wish, full: number): number =>
+  level ?? (policy === 'eco' ? 0 : full)
 
-/** The level for a request's next token. Brown-out may go lower under any policy and is then labelled. */
-export function chooseLevel(request: Wish, manifest: Manifest, order: LevelOrder): LevelChoice {
-  const lowest = lowestLevel(request, manifest)
-  const wanted = request.level ?? Math.max(lowest, Math.min(order.ecoLevel, manifest.levels.length - 1))
+/**
+ * The level for a request's next token (DESIGN §5.4): `exact` wants the full network for every token; `balanced` goes where
+ * its router sends it, inside the certificate, and without one to the full level; `eco` may go to any. A level the caller
+ * named is both ends. The governor's cap is above all of them: brown-out may go lower and is then labelled. `routed` is the
+ * level a router asks for; null without one.
+ */
+export function chooseLevel(request: Wish, full: number, order: LevelOrder, routed: number | null): LevelChoice {
+  const lowest = request.level ?? (request.policy === 'eco' ? 0 : (routed ?? full))
+  const eco = Math.max(routed ?? 0, Math.min(order.ecoLevel, full))
+  const wanted = request.level ?? (request.policy === 'eco' ? eco : lowest)
   const level = Math.min(wanted, order.capLevel)
   return { level, degraded: level < lowest }
 }

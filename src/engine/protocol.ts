@@ -1,5 +1,6 @@
 import type { ErrorCode, ErrorParams } from '../errors.ts'
 import type { Manifest } from '../models/manifest.ts'
+import type { RouteReport } from './complexity/report.ts'
 import type { ProviderSetting } from './ort/providers.ts'
 
 /** Messages between the daemon and the engine process. Both ends are built from this one file. */
@@ -63,6 +64,8 @@ export interface Order {
   readonly concurrency?: number
   /** Tokens of a prompt run at once; without a word `defaultPrefillChunk`. */
   readonly prefillChunk?: number
+  /** Whether there is power for shadow runs; without a word there is. */
+  readonly shadows?: boolean
 }
 
 /** Tokens of a prompt that run at once: a cancel or a clock change is seen after at most this many. */
@@ -77,12 +80,15 @@ export type ToEngine =
       readonly maxSequences: number
       readonly maxQueued: number
       readonly drafts: DraftMode
+      readonly revoked: boolean
     }
   | { readonly type: 'generate'; readonly request: GenerateRequest }
   | { readonly type: 'cancel'; readonly id: string }
   | ({ readonly type: 'order' } & Order)
   /** As-if pacing on the simulated board; null runs at full speed. */
   | { readonly type: 'pace'; readonly pace: Pace | null }
+  /** The certificate of this package was revoked (or never was): `balanced` is not routed (or is). */
+  | { readonly type: 'revoked'; readonly revoked: boolean }
   | { readonly type: 'score'; readonly id: string; readonly text: string; readonly level: number | null }
   | ({ readonly type: 'bench'; readonly id: string } & BenchOptions)
   | { readonly type: 'shutdown' }
@@ -144,10 +150,22 @@ export interface DoneEvent {
   readonly levels: Readonly<Record<number, number>>
   /** True when a token was decided below what the policy allows (brown-out). */
   readonly degraded: boolean
+  /** How its levels were chosen; null where policy or caller had chosen already. */
+  readonly routing?: RouteReport | null
   /** Seconds of queueing, prefill and decoding. */
   readonly queueSeconds: number
   readonly prefillSeconds: number
   readonly decodeSeconds: number
+}
+
+/** A balanced answer that the full network has read again afterwards: would it have said the same? */
+export interface ShadowEvent {
+  readonly id: string
+  /** True when it prefers another token somewhere by more than rounding. */
+  readonly differs: boolean
+  /** Tokens that smaller levels decided, and how many of them the full network would have chosen otherwise. */
+  readonly tokens: number
+  readonly disagreements: number
 }
 
 /** What `deapd bench` wants timed. */
@@ -191,11 +209,14 @@ export type FromEngine =
       readonly runtime: string
       readonly kvBytes: number
       readonly weightBytes: number
+      /** Whether the package is still what its certificate was measured on. */
+      readonly certificate: { readonly state: 'none' | 'void' | 'valid'; readonly reason: string }
     }
   | { readonly type: 'started'; readonly id: string; readonly promptTokens: number }
   | ({ readonly type: 'token' } & TokenEvent)
   | ({ readonly type: 'step' } & StepEvent)
   | ({ readonly type: 'done' } & DoneEvent)
+  | ({ readonly type: 'shadow' } & ShadowEvent)
   | { readonly type: 'scored'; readonly id: string; readonly tokens: number; readonly meanNll: number }
   | { readonly type: 'benched'; readonly id: string; readonly result: BenchResult }
   | { readonly type: 'failed'; readonly id: string | null; readonly code: ErrorCode; readonly params: ErrorParams }

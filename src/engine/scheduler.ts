@@ -17,7 +17,8 @@ import {
 import { createBoardClock } from './scheduling/pace.ts'
 import { type Plan, plan } from './scheduling/plan.ts'
 import { createFairQueue } from './scheduling/queue.ts'
-import { type Job, type Part, runAlone, runPrompt, runTogether } from './scheduling/runs.ts'
+import { announced, type Job, type Part, runAlone, runPrompt, runTogether } from './scheduling/runs.ts'
+import { createShadows, runShadow } from './scheduling/shadow.ts'
 import { assign, forget, occupy, type Slot } from './scheduling/slots.ts'
 
 export interface SchedulerOptions {
@@ -27,6 +28,8 @@ export interface SchedulerOptions {
   readonly maxQueued: number
   readonly drafts: DraftMode
   readonly send: (message: FromEngine) => void
+  /** Draws the answers that the full network reads again; uniform from [0, 1). */
+  readonly random?: () => number
 }
 
 export interface Scheduler {
@@ -65,6 +68,7 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
   const active: Active[] = []
   const slots: Slot[] = []
   const clock = createBoardClock()
+  const shadows = createShadows(model, options.random ?? Math.random)
   const drafter = createDrafter(options.drafts, model.manifest.shape.vocab_size)
   let order: Order = { capLevel: full, ecoLevel: full, duty: 1 }
   let running = false
@@ -128,7 +132,7 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
     active.map((job) => {
       const { request, promptIds } = job.generation
       const phase = job.slot.ids.length < promptIds.length ? ('prefill' as const) : ('decode' as const)
-      const { level, degraded } = chooseLevel(request, model.manifest, order)
+      const { level, degraded } = chooseLevel(request, full, order, job.generation.router?.level() ?? null)
       const { lastRun, arrival } = job
       return { job, phase, level, degraded, pinned: request.level !== null, lastRun, arrival }
     })
@@ -140,13 +144,14 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
       return { level: full, parts: [runPrompt(next.job.job, full, order.prefillChunk ?? defaultPrefillChunk)] }
     }
     const { level, jobs } = next
+    const at = { level, highest: order.capLevel }
     if (jobs.length === 1) {
       const [{ job, degraded }] = jobs
-      return { level, parts: [runAlone(model, drafter, job, level, degraded)] }
+      return { level, parts: [runAlone(model, drafter, job, at, degraded)] }
     }
     const degraded = new Set(jobs.filter((one) => one.degraded).map(({ job }) => job))
     const together = jobs.map(({ job }) => job)
-    return { level, parts: runTogether(model, together, level, (job) => degraded.has(job)) }
+    return { level, parts: runTogether(model, together, at, (job) => degraded.has(job)) }
   }
 
   const step = async (next: Next): Promise<void> => {
@@ -157,13 +162,7 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
     const { startedAtMs, seconds } = clock.book({ phase, level, parts }, fromMs, order.duty)
     if (phase === 'decode' && parts.length === 1) drafter.cost(level, parts[0].tokens, seconds)
     // Announced as soon as it is computed: the simulated board draws its power while we wait for it.
-    const shares = parts.map(({ job, tokens, contextTokens, decisions }) => ({
-      requestId: job.generation.request.id,
-      tokens,
-      contextTokens,
-      emitted: decisions.filter(({ token }) => token !== null).length,
-    }))
-    send({ type: 'step', phase, level, startedAtMs, seconds, parts: shares })
+    send({ type: 'step', phase, level, startedAtMs, seconds, parts: parts.map(announced) })
     const busy = clock.busy()
     if (busy) await busy
     for (const { job, decisions } of parts) {
@@ -178,6 +177,8 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
       if (!finished) continue
       leave(job)
       done(job.generation, finished, job)
+      const known = decisions.length > 0 ? shadows.ended(job, decisions[decisions.length - 1].tokenId) : null
+      if (known) send({ type: 'shadow', ...known })
     }
   }
 
@@ -188,6 +189,7 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
       await nextTurn()
       admit()
       const next = plan(candidates(), lastPrefill)
+      if (!next && order.shadows !== false && runShadow(shadows, clock, { full, duty: order.duty }, send)) continue
       if (!next) break
       try {
         await step(next)

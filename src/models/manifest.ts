@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox'
+import { Certificate, Routing } from './routing.ts'
 
 /** deapd-model.json: what a model package says about itself. Names are the wire's (snake_case). */
 export const Manifest = Type.Object({
@@ -111,17 +112,8 @@ export const Manifest = Type.Object({
       { description: 'How the levels were found; prune-log.jsonl has every round.' },
     ),
   ),
-  certificate: Type.Union([
-    Type.Null(),
-    Type.Object({
-      levels: Type.Array(Type.Integer({ minimum: 0 })),
-      margin_points: Type.Number(),
-      confidence: Type.Number(),
-      n: Type.Integer(),
-      data_sha256: Type.String(),
-      date: Type.String(),
-    }),
-  ]),
+  routing: Type.Optional(Routing),
+  certificate: Type.Union([Type.Null(), Certificate]),
   default_system_prompt: Type.Union([Type.String(), Type.Null()]),
   sample_questions: Type.Array(Type.String()),
   files: Type.Record(Type.String(), Type.Object({ sha256: Type.String(), bytes: Type.Integer({ minimum: 0 }) })),

@@ -68,6 +68,9 @@ export const Certificate = Type.Object({
         'Answers whose text differs from the full network’s, and the 99 % upper bound of their rate: what the drift monitor holds shadow runs against.',
     },
   ),
-  subject_sha256: Type.String({ description: 'Hash over weights, graph, tokenizer, template, levels and routing.' }),
+  subject_sha256: Type.Object(
+    { weights: Type.String(), tokenizer: Type.String(), routing: Type.String() },
+    { description: 'What was certified: graph, weights and levels; tokenizer and template; estimates and thresholds.' },
+  ),
 })
 export type Certificate = Static<typeof Certificate>

@@ -37,7 +37,8 @@ const atEase = 0.25
 
 /** The level an answer starts at: the smallest whose estimated risk is within the limit. `risks[j]` is that of level j. */
 export function begin(rules: RouteRules, risks: readonly number[]): Route {
-  const within = risks.findIndex((risk) => risk <= rules.risk)
+  // A limit of nothing means never, however small an estimate gets.
+  const within = rules.risk > 0 ? risks.findIndex((risk) => risk <= rules.risk) : -1
   const level = within < 0 ? rules.full : Math.min(within, rules.full)
   const reason = level < rules.full ? 'easy' : 'hard'
   return { state: { level, start: level, unease: 0, calm: 0 }, redo: false, reason }

@@ -1,5 +1,4 @@
 import type { Logistic, RouteLimits, Routing } from '../../models/routing.ts'
-import { createProposer } from '../drafts/propose.ts'
 import {
   doubtSignals,
   probability,
@@ -9,8 +8,9 @@ import {
   type TokenSignals,
 } from './estimate.ts'
 import type { PromptFeatures } from './features.ts'
+import { createObserver } from './observe.ts'
 import { begin, type Route, type RouteReason, type RouteRules, type RouteState, route } from './route.ts'
-import { type Uncertainty, uncertaintyOf } from './uncertainty.ts'
+import { uncertaintyOf } from './uncertainty.ts'
 
 /** One decision about a level, with everything it was made of. */
 export type RouteEntry =
@@ -65,18 +65,13 @@ export interface RouterOptions {
   readonly promptIds: readonly number[]
 }
 
-/** How much the entropy before counts in the rolling mean. */
-const memory = 0.8
-
 export function createRouter({ routing, limits, shares, features, promptIds }: RouterOptions): Router {
   const full = shares.length - 1
   const rules: RouteRules = { ...limits, hold: routing.hold, full }
   const log: RouteEntry[] = []
-  const repeats = createCopying(promptIds)
+  const observer = createObserver(promptIds)
   let state: RouteState = { level: full, start: full, unease: 0, calm: 0 }
-  let rolling = 0
   let taken = 0
-  let entropy = 0
 
   return {
     log,
@@ -88,24 +83,22 @@ export function createRouter({ routing, limits, shares, features, promptIds }: R
       const chosen = begin(rules, risks)
       log.push({ at: 0, signals, risks, limit: rules.risk, from: full, to: chosen.state.level, reason: chosen.reason })
       state = chosen.state
-      entropy = seen.entropy
+      observer.first(seen)
     },
     accepts(logits, level, highest = full) {
-      const seen = uncertaintyOf(logits)
-      const signals = tokenSignals(seen, { rolling, repeats, skipped: 1 - shares[Math.min(level, state.start)] })
+      // A row of the full network is doubted as one of the level the answer would go down to.
+      const signals = observer.observe(logits, 1 - shares[Math.min(level, state.start)])
       const doubt = probability(routing.token, doubtSignals(signals))
       const next: Route = route(rules, state, { level, doubt, highest })
       const { redo, reason } = next
       const [from, to] = [state.level, next.state.level]
       log.push({ at: taken, signals, doubt, limit: rules.doubt, level, highest, from, to, redo, reason })
       state = next.state
-      if (!redo) entropy = seen.entropy
       return !redo
     },
     add(tokenId) {
-      rolling = memory * rolling + (1 - memory) * entropy
       taken++
-      repeats.add(tokenId)
+      observer.add(tokenId)
     },
   }
 }
@@ -129,43 +122,4 @@ export function replay(
           }).state
     return state.level
   })
-}
-
-/** What of an answer was there before: the text looked up in prompt and answer, and how often it was right. */
-interface Copying {
-  /** What the looked-up text says comes next; null when nothing was found. */
-  expected(): number | null
-  /** Tokens in a row that were as looked up, over the tokens so far. */
-  copied(): number
-  add(tokenId: number): void
-}
-
-function createCopying(promptIds: readonly number[]): Copying {
-  const proposer = createProposer(promptIds, null)
-  let next: number | null | undefined
-  let run = 0
-  let length = 0
-  const expected = (): number | null => {
-    if (next === undefined) next = proposer.propose(1)?.ids[0] ?? null
-    return next
-  }
-  return {
-    expected,
-    copied: () => (length === 0 ? 0 : run / length),
-    add(tokenId) {
-      run = expected() === tokenId ? run + 1 : 0
-      length++
-      proposer.add(tokenId)
-      next = undefined
-    },
-  }
-}
-
-function tokenSignals(
-  { tokenId, margin, entropy }: Uncertainty,
-  { rolling, repeats, skipped }: { rolling: number; repeats: Copying; skipped: number },
-): TokenSignals {
-  const expected = repeats.expected()
-  const contradicted = expected !== null && expected !== tokenId ? 1 : 0
-  return { margin, entropy, rolling, copied: repeats.copied(), contradicted, skipped }
 }

@@ -2,6 +2,7 @@ import type { Drafter } from '../drafts/drafter.ts'
 import type { Proposer } from '../drafts/propose.ts'
 import type { Decision, Generation } from '../generation.ts'
 import type { Model } from '../model.ts'
+import type { StepPart } from '../protocol.ts'
 import { append, forget, type Slot } from './slots.ts'
 
 /**
@@ -26,6 +27,20 @@ export interface Part<J extends Job> {
   readonly decisions: readonly Decision[]
 }
 
+/** A part as the daemon hears of it. */
+export const announced = <J extends Job>({ job, tokens, contextTokens, decisions }: Part<J>): StepPart => ({
+  requestId: job.generation.request.id,
+  tokens,
+  contextTokens,
+  emitted: decisions.filter(({ token }) => token !== null).length,
+})
+
+/** At which level a run decides, and how high anyone may go at present. */
+export interface AtLevel {
+  readonly level: number
+  readonly highest: number
+}
+
 /** Runs the next piece of a prompt, at the full level so that its rows serve at any. The last piece decides a token. */
 export function runPrompt<J extends Job>(job: J, full: number, chunk: number): Part<J> {
   const { generation, slot } = job
@@ -34,15 +49,16 @@ export function runPrompt<J extends Job>(job: J, full: number, chunk: number): P
   const logits = slot.sequence.run(ids, full, ids.length - 1)
   append(slot, ids, full)
   const last = slot.ids.length === generation.promptIds.length
+  if (last) generation.router?.begin(logits)
   const decisions = last && generation.limit > 0 ? [decide(job, logits, full, false)] : []
   return { job, tokens: ids.length, contextTokens, decisions }
 }
 
-/** Decides one token for each of several answers in one run. */
+/** Decides one token for each of several answers in one run; none for one whose router wants it from a higher level. */
 export function runTogether<J extends Job>(
   model: Model,
   jobs: readonly J[],
-  level: number,
+  { level, highest }: AtLevel,
   degraded: (job: J) => boolean,
 ): Part<J>[] {
   const ids = jobs.map(lastToken)
@@ -53,6 +69,10 @@ export function runTogether<J extends Job>(
   )
   return jobs.map((job, i) => {
     const contextTokens = job.slot.ids.length
+    if (!accepts(job, rows[i], { level, highest })) {
+      job.slot.sequence.truncate(contextTokens)
+      return { job, tokens: 1, contextTokens, decisions: [] }
+    }
     append(job.slot, [ids[i]], level)
     return { job, tokens: 1, contextTokens, decisions: [decide(job, rows[i], level, degraded(job))] }
   })
@@ -63,15 +83,15 @@ export function runAlone<J extends Job>(
   model: Model,
   drafter: Drafter,
   job: J,
-  level: number,
+  at: AtLevel,
   degraded: boolean,
 ): Part<J> {
   const { generation, proposer, slot } = job
   const room = Math.min(generation.limit - generation.answer.length, model.contextTokens - slot.ids.length) - 1
   const draft = drafter.draft(proposer, room)
-  if (!draft) return runTogether(model, [job], level, () => degraded)[0]
-  const verified = draft.verified.length > 0 ? runDraft(model, job, draft.verified, level, degraded) : null
-  const part = verified ?? runTogether(model, [job], level, () => degraded)[0]
+  if (!draft) return runTogether(model, [job], at, () => degraded)[0]
+  const verified = draft.verified.length > 0 ? runDraft(model, job, draft.verified, at, degraded) : null
+  const part = verified ?? runTogether(model, [job], at, () => degraded)[0]
   // A draft that was not verified shows how good its source is as well as one that was.
   drafter.observe(
     draft.whole,
@@ -83,13 +103,14 @@ export function runAlone<J extends Job>(
 /**
  * Verifies a draft in one run. Each token is taken from its row exactly as it would be without a draft, so nothing about
  * the answer changes; the rows are right as long as the drafted tokens are, and those after the first wrong one are undone.
- * A greedy choice that rounding could turn is left to a run of its own; null when that is the first one.
+ * A greedy choice that rounding could turn is left to a run of its own; null when that is the first one. A router that refuses a row
+ * or wants another level for the next one ends the draft there.
  */
 function runDraft<J extends Job>(
   model: Model,
   job: J,
   draft: readonly number[],
-  level: number,
+  { level, highest }: AtLevel,
   degraded: boolean,
 ): Part<J> | null {
   const { generation, slot } = job
@@ -99,16 +120,25 @@ function runDraft<J extends Job>(
   append(slot, ids, level)
   const vocabulary = model.manifest.shape.vocab_size
   const decisions: Decision[] = []
+  const wanted = generation.router?.level()
+  let refused = false
   for (let row = 0; row < ids.length; row++) {
     const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary)
     if (generation.lead(own) < roundingLogits) break
+    refused = !accepts(job, own, { level, highest })
+    if (refused) break
     const decision = decide(job, own, level, degraded)
     decisions.push(decision)
     if (decision.finished || decision.tokenId !== ids[row + 1]) break
+    // The rows behind were computed at a level that is not the next token's any more.
+    if (generation.router && generation.router.level() !== wanted) break
   }
   forget(slot, contextTokens + decisions.length)
-  return decisions.length > 0 ? { job, tokens: ids.length, contextTokens, decisions } : null
+  return decisions.length > 0 || refused ? { job, tokens: ids.length, contextTokens, decisions } : null
 }
+
+const accepts = ({ generation }: Job, logits: Float32Array, { level, highest }: AtLevel): boolean =>
+  generation.router?.accepts(logits, level, highest) ?? true
 
 function decide({ generation, proposer }: Job, logits: Float32Array, level: number, degraded: boolean): Decision {
   const decision = generation.decide(logits, level, degraded)
