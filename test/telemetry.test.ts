@@ -119,6 +119,7 @@ t.test('every event and alarm row can happen and can end', async (t) => {
         'brown_out',
       ],
     },
+    certificate: { ...snapshot.certificate, state: 'revoked', explanation: 'revoked on Monday' },
     engine: { ...snapshot.engine, state: 'restarting', restarts: 1 },
   }
   for (const row of eventRows) {

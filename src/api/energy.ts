@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox'
 import type { RequestEnergy } from '../energy/request.ts'
 import type { GenerateRequest } from '../engine/protocol.ts'
 import { DeapdError } from '../errors.ts'
+import { toWire } from '../telemetry/wire.ts'
 import type { Done } from './answers.ts'
 import { Maybe } from './body.ts'
 import type { InstalledModel } from './ports.ts'
@@ -41,7 +42,7 @@ export function energyWish(field: Static<typeof EnergyField> | undefined, model:
 }
 
 /** The bill as it stands in `usage.energy` and in Ollama's last line. */
-export function energyBill(energy: RequestEnergy, done: Pick<Done, 'levels' | 'degraded'>): object {
+export function energyBill(energy: RequestEnergy, done: Pick<Done, 'levels' | 'degraded' | 'routing'>): object {
   return {
     joules: energy.joules,
     ...(energy.joules === null && { joules_reason: energy.joulesReason }),
@@ -52,6 +53,7 @@ export function energyBill(energy: RequestEnergy, done: Pick<Done, 'levels' | 'd
     rail: energy.rail,
     levels: done.levels,
     degraded: done.degraded,
+    ...(done.routing && { routing: toWire(done.routing) }),
   }
 }
 

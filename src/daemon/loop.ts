@@ -7,6 +7,7 @@ import { step } from '../governor/step.ts'
 import type { Decision, GovernorState, Ladder } from '../governor/types.ts'
 import { addToWindow, type BudgetWindow, emptyWindow } from './budget-window.ts'
 import { atStart, loadPeriodMs, nextCadence } from './cadence.ts'
+import { powerToSpare } from './certificate.ts'
 import { type InputPorts, inputsOf } from './inputs.ts'
 import { createNap } from './nap.ts'
 
@@ -103,7 +104,7 @@ export async function startLoop(ports: LoopPorts): Promise<Loop> {
     const applied = clocks.apply(decision, atMs)
     gpuCapHz = applied.gpu?.value ?? null
     report(applied)
-    engine.setOrder(decision)
+    engine.setOrder({ ...decision, shadows: powerToSpare(decision, shares.length - 1) })
     accountant.settle(atMs, reading)
     const { watts: budgetWatts } = budget.get()
     window = addToWindow(window, { atMs, seconds: intervalSeconds, watts: reading.totalWatts }, budgetWatts)

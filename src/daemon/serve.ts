@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { parseAddress, stateFolder } from '../config/load.ts'
 import type { Settings } from '../config/schema.ts'
-import { startEngine } from '../engine/client.ts'
+import { type Engine, startEngine } from '../engine/client.ts'
 import { monotonicMs } from '../engine/protocol.ts'
 import { bundledModelDir } from '../models/bundled.ts'
 import { openPackage } from '../models/package.ts'
@@ -14,6 +14,7 @@ import { openBlackBox } from './black-box.ts'
 import { keepBooks } from './books.ts'
 import { loadPeriodMs } from './cadence.ts'
 import { calibratedBoard, calibrationKey } from './calibrated-board.ts'
+import { watchCertificate } from './certificate.ts'
 import { gridIntensity, modelCost } from './costs.ts'
 import { energyCsv } from './export.ts'
 import { openHardware } from './hardware.ts'
@@ -108,7 +109,8 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       gpuHz: () => twin?.gpuHz() ?? view.latest()?.clocks.gpuHz ?? board.gpu.pointsHz[0],
     })
     const workload = createWorkload(cost, () => loop?.wake())
-    const engine = startEngine({
+    const watch = watchCertificate(pack.manifest, () => engine, store, log)
+    const engine: Engine = startEngine({
       modelDir: pack.dir,
       manifest: pack.manifest,
       threads: settings.threads,
@@ -120,6 +122,8 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
         accountant.addStep(step)
         workload.addStep(step)
       },
+      revoked: watch.revoked(),
+      onShadow: watch.observe,
       onStatus: ({ state, pid, detail }) => log.info({ state, pid }, `engine ${state}: ${detail}`),
     })
     lifecycle.add('engine', () => engine.close())
@@ -143,6 +147,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
         accountant,
         earlierJoules,
         gramsPerKwh,
+        certificate: watch.view(),
         battery: { wattHours: settings.battery_wh, percent: chargePercent() },
       }),
       log,

@@ -31,6 +31,7 @@ export interface SnapshotParts {
   /** Joules of earlier runs of this installation. */
   readonly earlierJoules: number
   readonly gramsPerKwh: number
+  readonly certificate: Snapshot['certificate']
   readonly battery: { readonly wattHours: number | null; readonly percent: number | null }
 }
 
@@ -109,6 +110,7 @@ export function makeSnapshot(parts: SnapshotParts): Snapshot {
       kvBytesPerToken: bytes?.kv ?? null,
       kvBytesPerTokenReason: bytes ? null : nothingDecoded,
     },
+    certificate: parts.certificate,
     energy: {
       method: accountant.method,
       totalJoules,

@@ -44,12 +44,12 @@ export interface EngineOptions {
   readonly modelDir: string
   readonly manifest: Manifest
   readonly threads: number
-  /** Default auto. */
   readonly provider?: ProviderSetting
   readonly maxSequences: number
   readonly maxQueued: number
   readonly drafts?: DraftMode
   readonly onStep?: (step: StepEvent) => void
+  readonly revoked?: boolean
   readonly onShadow?: (shadow: ShadowEvent) => void
   readonly onStatus?: (status: EngineStatus) => void
   /** Restarts after a crash; the commands that run once want none. */
@@ -66,7 +66,7 @@ export interface Engine {
   bench(options: BenchOptions): Promise<BenchResult>
   setOrder(order: Order): void
   setPace(pace: Pace | null): void
-  /** A revoked certificate: `balanced` answers come from the full network from now on, also after a restart of the engine. */
+  /** After it `balanced` answers come from the full network, also when the engine was restarted. */
   setRevoked(revoked: boolean): void
   close(): Promise<void>
 }
@@ -90,7 +90,7 @@ export function startEngine(options: EngineOptions): Engine {
   let retry: NodeJS.Timeout | undefined
   let order: Order | undefined
   let pace: Extract<ToEngine, { type: 'pace' }> | undefined
-  let revoked = false
+  let { revoked = false } = options
   const waiters = new Set<() => void>()
 
   const status = (): EngineStatus => ({

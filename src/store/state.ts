@@ -20,6 +20,17 @@ export const MachineState = Type.Object({
       lease_until: Type.Union([Type.String(), Type.Null()]),
     }),
   ]),
+  /** What shadow runs have found out about the certificate in force; absent before the first. */
+  drift: Type.Optional(
+    Type.Object({
+      /** Hash of the certificate it is about. */
+      subject: Type.String(),
+      shadows: Type.Integer({ minimum: 0 }),
+      differing: Type.Integer({ minimum: 0 }),
+      log_wealth: Type.Array(Type.Number()),
+      revoked_at: Type.Union([Type.String(), Type.Null()]),
+    }),
+  ),
   /** Set while running, cleared by a clean stop. */
   running_since: Type.Union([Type.String(), Type.Null()]),
 })

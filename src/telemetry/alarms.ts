@@ -74,6 +74,13 @@ export const alarmRows: readonly AlarmRow[] = [
   condition('over_current', 'warning', 'over_current'),
   condition('brown_out', 'warning', 'brown_out'),
   {
+    id: 'certificate_lost',
+    severity: 'warning',
+    holdMs: 0,
+    text: ({ certificate }) =>
+      certificate.state === 'revoked' || certificate.state === 'void' ? certificate.explanation : null,
+  },
+  {
     id: 'engine_down',
     severity: 'critical',
     holdMs: 0,

@@ -54,4 +54,18 @@ export const eventRows: readonly EventRow[] = [
         ? null
         : { degraded: now.degraded, level: now.level, explanation: now.explanation },
   },
+  {
+    type: 'certificate',
+    gapMs: 1000,
+    of: ({ certificate: before }, { certificate: now }) =>
+      before.state === now.state
+        ? null
+        : {
+            state: now.state,
+            before: before.state,
+            explanation: now.explanation,
+            shadows: now.shadows,
+            differing: now.differing,
+          },
+  },
 ]

@@ -172,6 +172,19 @@ const rows: Readonly<Record<Field['topic'], readonly Row[]>> = {
     ['governor.holdLeaseUntil', 'text', null, '', 'When the hold ends; null without a lease'],
     ['governor.degraded', 'gauge', 'deapd_governor_degraded', '', '1 in a brown-out: answers use less than asked for'],
     ['clocks.gpuCapHz', 'gauge', 'deapd_clocks_gpu_cap_hertz', 'hertz', 'GPU cap the governor asked for'],
+    [
+      'certificate.state',
+      'label',
+      'deapd_certificate_state',
+      '',
+      'Whether balanced answers may leave the full network',
+    ],
+    ['certificate.explanation', 'text', null, '', 'The certificate in a sentence, or why there is none'],
+    ['certificate.marginPoints', 'gauge', 'deapd_certificate_margin_points', '', 'Certified bound on the loss'],
+    ['certificate.lowestLevel', 'gauge', 'deapd_certificate_lowest_level', '', 'Lowest level of balanced answers'],
+    ['certificate.shadows', 'counter', 'deapd_certificate_shadows_total', '', 'Balanced answers read again'],
+    ['certificate.differing', 'counter', 'deapd_certificate_differing_total', '', 'Those that would have been others'],
+    ['certificate.evidence', 'gauge', 'deapd_certificate_evidence', '', 'Against the certificate; 20 revokes it'],
   ],
 }
 

@@ -123,6 +123,25 @@ export const Snapshot = Type.Object({
     kvBytesPerToken: Nullable(Type.Number({ description: 'the same for keys and values' })),
     kvBytesPerTokenReason: Nullable(Type.String()),
   }),
+  certificate: Type.Object({
+    state: Type.Union(
+      [
+        Type.Literal('valid'),
+        Type.Literal('revoked'),
+        Type.Literal('void'),
+        Type.Literal('none'),
+        Type.Literal('unknown'),
+      ],
+      { description: 'whether balanced answers may leave the full network; unknown until the model is loaded' },
+    ),
+    explanation: Type.String(),
+    marginPoints: Nullable(Type.Number({ description: 'certified bound on the loss against the full network' })),
+    marginPointsReason: Nullable(Type.String()),
+    lowestLevel: Type.Integer({ description: 'lowest level that balanced answers may use now' }),
+    shadows: Type.Integer({ description: 'balanced answers read again by the full network under this certificate' }),
+    differing: Type.Integer({ description: 'those of them that it would have answered in other words' }),
+    evidence: Type.Number({ description: 'against the certificate: 20 revokes it' }),
+  }),
   energy: Type.Object({
     method: Type.Union([Type.Literal('simulated'), Type.Literal('measured')]),
     totalJoules: Type.Number({ description: 'since this installation began, kept over restarts' }),
