@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { findBoard } from '../board/boards/index.ts'
-import { type Comparison, compare, yardsticks } from '../compress/compare.ts'
+import { byChain, byLevels, type Comparison, compare, yardsticks } from '../compress/compare.ts'
 import type { EnergyOptions } from '../compress/joules.ts'
 import { logFile, type Pruned, type PruneOptions, pruneCheckpoint } from '../compress/prune.ts'
 import { type Method, methods } from '../compress/rivals.ts'
@@ -94,9 +94,13 @@ async function run(model: string, flags: Flags): Promise<void> {
     contenders.push({ method: name, pruned })
     if (!json) show(path, pruned)
   }
+  const frontiers = { chain: byChain, levels: byLevels }
   const comparisons =
     method === 'all'
-      ? yardsticks.map((yardstick) => ({ ...yardstick, rows: compare(contenders, yardstick, seed) }))
+      ? Object.entries(frontiers).flatMap(([of, frontier]) => {
+          const all = contenders.map((one) => frontier(one.method, one.pruned))
+          return yardsticks.map((yardstick) => ({ of, ...yardstick, rows: compare(all, yardstick, seed) }))
+        })
       : []
   if (json) {
     return printJson({
@@ -111,7 +115,7 @@ async function run(model: string, flags: Flags): Promise<void> {
       comparisons,
     })
   }
-  for (const { unit, margin, rows } of comparisons) showComparison(unit, margin, rows)
+  for (const { of, unit, margin, rows } of comparisons) showComparison(frontierNames[of], unit, margin, rows)
 }
 
 function optionsOf(flags: Flags): PruneOptions {
@@ -170,10 +174,15 @@ function show(path: string, { manifest, energy, rounds, memory, seconds, tokens,
   )
 }
 
-function showComparison(unit: string, margin: number, rows: readonly Comparison[]): void {
+const frontierNames: Readonly<Record<string, string>> = {
+  chain: 'order (points of the chain, no gates, float activations)',
+  levels: 'levels (the packages as the engine runs them)',
+}
+
+function showComparison(of: string, unit: string, margin: number, rows: readonly Comparison[]): void {
   const percent = (value: number): string => `${(100 * value).toFixed(1)} %`
   print(
-    `\nhypervolume up to ${margin} ${unit} above the full level and 1.1 of its joules; 95 % of a bootstrap over texts`,
+    `\n${of}: hypervolume up to ${margin} ${unit} above the full level and 1.1 of its joules; 95 % of a bootstrap over texts`,
   )
   const body = rows.map(({ method, hypervolume: hv, lead }, i) => [
     method,

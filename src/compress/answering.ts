@@ -1,7 +1,7 @@
 import { DeapdError } from '../errors.ts'
 import { maskOf, type Subnet } from './groups.ts'
 import type { LayerMeans, LayerSums } from './network.ts'
-import { type Bench, batches, bytesPerRow, type Place, type Scores, tokensOf } from './passes.ts'
+import { type Bench, batches, bytesPerRow, carve, type Place, type Scores, tokensOf } from './passes.ts'
 import type { Spool } from './spool.ts'
 import type { Sample } from './text.ts'
 import type { WeightStream } from './weights.ts'
@@ -36,9 +36,13 @@ export function answer(
   const order = [...variants.keys()].sort((a, b) => joins[a] - joins[b] || a - b)
   const sorted = order.map((variant) => ({ subnet: variants[variant], joins: joins[variant] }))
   for (const batch of batches(sizes, budgetBytes)) {
-    const hidden = batch.map((at) => {
+    const rooms = carve(
+      bench.room,
+      batch.map((at) => sizes[at] / 4),
+    )
+    const hidden = batch.map((at, i) => {
       const { from, to } = samples[places[at].sample].ranges[places[at].range]
-      const states = new Float32Array(variants.length * (to - from) * shape.hiddenSize)
+      const states = rooms[i]
       weights.embed(samples[places[at].sample].ids.subarray(from, to), states)
       return { at, states, live: 1 }
     })

@@ -1,10 +1,9 @@
-import type { Ort } from '../engine/ort/api.ts'
 import type { Form } from '../models/onnx/weights.ts'
 import type { Checkpoint } from '../models/source/checkpoint.ts'
 import { answer } from './answering.ts'
 import type { Groups, Subnet } from './groups.ts'
-import { type LayerMeans, type Network, openNetwork } from './network.ts'
-import { type Bench, emptyLayerSums, noMeans, type Place, placesOf, type Scores, tokensOf } from './passes.ts'
+import type { LayerMeans, Network } from './network.ts'
+import { type Bench, emptyLayerSums, growing, noMeans, type Place, placesOf, type Scores, tokensOf } from './passes.ts'
 import { readAll } from './reading.ts'
 import { channelOrders, type Method, squaresOf } from './rivals.ts'
 import { openSpool } from './spool.ts'
@@ -32,9 +31,9 @@ export interface CalibrateOptions {
   readonly checkpoint: Checkpoint
   readonly form: Form
   readonly groups: Groups
+  readonly network: Network
   readonly samples: readonly Sample[]
   readonly method: Method
-  readonly threads: number
   /** Below this, all weights stay in memory. */
   readonly memoryBytes: number
   readonly onStep: OnStep
@@ -46,8 +45,8 @@ export type OnStep = (done: number, total: number, what: string) => void
 /** Least and most bytes that intermediate results may take, whatever the model. */
 const [leastBudget, mostBudget] = [2e6, 512e6]
 
-export function calibrate(ort: Ort, state: State, options: CalibrateOptions): Calibrated {
-  const { checkpoint, form, groups, samples, method, threads, memoryBytes, onStep } = options
+export function calibrate(state: State, options: CalibrateOptions): Calibrated {
+  const { checkpoint, form, groups, samples, method, memoryBytes, onStep } = options
   const { shape } = checkpoint
   const { folder } = state
   const modelBytes = checkpoint.layers.reduce(
@@ -56,8 +55,8 @@ export function calibrate(ort: Ort, state: State, options: CalibrateOptions): Ca
   )
   const keep = modelBytes <= memoryBytes / 2
   const budgetBytes = Math.min(mostBudget, Math.max(leastBudget, modelBytes / 4))
-  const network = openNetwork(ort, folder, shape, groups, threads)
-  const bench: Bench = { shape, groups, network, samples, budgetBytes }
+  const { network } = options
+  const bench: Bench = { shape, groups, network, samples, budgetBytes, room: growing() }
   const padded = groups.chunks * groups.chunkChannels
   const pad = (order: Int32Array): Int32Array =>
     Int32Array.from({ length: padded }, (_, i) => (i < order.length ? order[i] : -1))
@@ -73,7 +72,7 @@ export function calibrate(ort: Ort, state: State, options: CalibrateOptions): Ca
       folder,
     })
     const sums = emptyLayerSums(shape, groups)
-    readAll({ ...bench, budgetBytes: mostBudget }, plain, sums, null)
+    readAll(bench, plain, sums, null)
     const found = fluctuations(groups, network, plain, sums)
     plain.close()
     return channelOrders(method, checkpoint, [], found)

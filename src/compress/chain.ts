@@ -1,4 +1,4 @@
-import type { Group, Groups, Subnet } from './groups.ts'
+import type { Groups, Subnet } from './groups.ts'
 
 /** One dropped group, in the order of the chain. */
 export interface Link {
@@ -24,30 +24,19 @@ export function* subnetsOf({ all }: Groups, links: readonly Pick<Link, 'group'>[
 export const bytesOf = ({ all, otherBytes }: Groups, subnet: Subnet): number =>
   all.reduce((sum, { bytes }, i) => sum + (subnet[i] === 1 ? bytes : 0), otherBytes)
 
-/** Numbers of the groups that may still go: of every layer one chunk and one head stay. */
-export function droppable({ all }: Groups, subnet: Subnet): number[] {
-  const left = new Map<string, number>()
-  const key = ({ layer, kind }: Group): string => `${layer} ${kind}`
-  for (const [i, group] of all.entries()) if (subnet[i] === 1) left.set(key(group), (left.get(key(group)) ?? 0) + 1)
-  return all.flatMap((group, i) => (subnet[i] === 1 && (left.get(key(group)) ?? 0) > 1 ? [i] : []))
+/** Follows a fixed order of all groups until at most `floorBytes` are left. */
+export function follow(groups: Groups, order: readonly number[], floorBytes: number): number[] {
+  let bytes = groups.bytes
+  return order.filter((group) => {
+    if (bytes <= floorBytes) return false
+    bytes -= groups.all[group].bytes
+    return true
+  })
 }
 
-/**
- * Follows a fixed order of all groups down to `floorBytes`, passing over the last group of a layer's kind.
- */
-export function follow(groups: Groups, order: readonly number[], floorBytes: number): number[] {
-  const subnet: Subnet = new Uint8Array(groups.all.length).fill(1)
-  let bytes = groups.bytes
-  const dropped: number[] = []
-  for (const group of order) {
-    if (bytes <= floorBytes) break
-    if (!droppable(groups, subnet).includes(group)) continue
-    subnet[group] = 0
-    bytes -= groups.all[group].bytes
-    dropped.push(group)
-  }
-  return dropped
-}
+/** Numbers of the groups that run. */
+export const running = ({ all }: Groups, subnet: Subnet): number[] =>
+  all.flatMap((_, i) => (subnet[i] === 1 ? [i] : []))
 
 /** Places of about `count` subnets of a chain of `length` links, evenly spaced by bytes, both ends among them. */
 export function sampled(bytes: readonly number[], count: number): number[] {

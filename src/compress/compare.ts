@@ -1,4 +1,5 @@
 import { hypervolume, type Point } from './frontier.ts'
+import type { LevelScore } from './measure.ts'
 import type { Pruned } from './prune.ts'
 import { seededDraws } from './random.ts'
 import type { Method } from './rivals.ts'
@@ -10,10 +11,31 @@ export interface Interval {
   readonly high: number
 }
 
+/** A method's frontier: the scores of its points on texts that all contenders share, the full network last. */
 export interface Contender {
   readonly method: Method
-  readonly pruned: Pruned
+  /** Per decoded token, rising. */
+  readonly joules: readonly number[]
+  readonly scores: readonly LevelScore[]
+  /** Scored tokens of each text. */
+  readonly tokens: readonly number[]
 }
+
+/** The levels of a package, as the engine runs them. */
+export const byLevels = (method: Method, { manifest, scores, tokens }: Pruned): Contender => ({
+  method,
+  joules: manifest.energy_priors?.joules_per_token ?? [],
+  scores,
+  tokens,
+})
+
+/** The order alone: points of the chain, before levels are chosen and gates fitted. */
+export const byChain = (method: Method, { choice, tokens }: Pruned): Contender => ({
+  method,
+  joules: choice.points.map(({ joules }) => joules).reverse(),
+  scores: [...choice.scores].reverse(),
+  tokens,
+})
 
 /** One loss, up to where it counts: beyond, a network is of no use however little it takes. */
 export interface Yardstick {
@@ -39,15 +61,14 @@ export interface Comparison {
 const resamples = 2000
 
 /**
- * Hypervolumes of packages of the same model by one yardstick, and the lead of the first over each, with percentile intervals
+ * Hypervolumes of frontiers of the same model by one yardstick, and the lead of the first over each, with percentile intervals
  * of a paired bootstrap over the held-out texts. Joules up to 1.1 times the full network's count (deap.md §6.2).
  */
 export function compare(contenders: readonly Contender[], yardstick: Yardstick, seed: number): Comparison[] {
-  const texts = contenders[0].pruned.tokens.length
+  const texts = contenders[0].tokens.length
   const draws = seededDraws(texts, seed)
   const all = Array.from({ length: texts }, (_, i) => i)
-  const volumes = (picked: ArrayLike<number>): number[] =>
-    contenders.map(({ pruned }) => volume(pruned, yardstick, picked))
+  const volumes = (picked: ArrayLike<number>): number[] => contenders.map((one) => volume(one, yardstick, picked))
   const seen = volumes(all)
   const drawn = Array.from({ length: resamples }, () => volumes(draws()))
   return contenders.map(({ method }, i) => ({
@@ -57,8 +78,7 @@ export function compare(contenders: readonly Contender[], yardstick: Yardstick, 
   }))
 }
 
-function volume({ manifest, scores, tokens }: Pruned, { name, margin }: Yardstick, picked: ArrayLike<number>): number {
-  const joules = manifest.energy_priors?.joules_per_token ?? []
+function volume({ joules, scores, tokens }: Contender, { name, margin }: Yardstick, picked: ArrayLike<number>): number {
   const loss = (level: number): number => {
     let [sum, count] = [0, 0]
     for (let i = 0; i < picked.length; i++) {

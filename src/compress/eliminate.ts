@@ -1,4 +1,4 @@
-import { bytesOf, droppable, type Link } from './chain.ts'
+import { bytesOf, type Link, running } from './chain.ts'
 import type { Group, Groups, Subnet } from './groups.ts'
 import { without } from './groups.ts'
 import type { LayerMeans } from './network.ts'
@@ -60,7 +60,7 @@ export function* eliminate(
 ): Generator<Round & Progress> {
   let { subnet, means } = start
   for (let round = firstRound; bytesOf(groups, subnet) > options.floorShare * groups.bytes; round++) {
-    const left = droppable(groups, subnet)
+    const left = running(groups, subnet)
     if (left.length === 0) return
     const found = gauge.fluctuate(subnet, means)
     means = merge(groups, subnet, means, found.means)
@@ -73,7 +73,7 @@ export function* eliminate(
       return gains[layer][kind] * found.errors[group]
     }
     const byEstimate = left.sort((a, b) => price(a, estimate(a)) - price(b, estimate(b)) || a - b)
-    const tried = byEstimate.slice(0, Math.max(1, Math.ceil(options.ablateShare * left.length)))
+    const tried = byEstimate.slice(0, Math.max(leastAblated, Math.ceil(options.ablateShare * left.length)))
     const ablated = gauge.divergences([subnet, ...tried.map((group) => without(subnet, [group]))], means)
     const losses = new Map(tried.map((group, i) => [group, ablated[i + 1] - ablated[0]]))
     const order = tried.sort((a, b) => price(a, losses.get(a) ?? 0) - price(b, losses.get(b) ?? 0) || a - b)
@@ -86,6 +86,9 @@ export function* eliminate(
     yield { round, links, ...before, measured: tried.length, gains, subnet, means }
   }
 }
+
+/** Groups whose loss is measured in any case: for a small model that is all of them. */
+const leastAblated = 128
 
 /** A loss that noise made negative still costs a little: of several such, the one that saves most goes first. */
 const leastLoss = 1e-9
@@ -105,14 +108,13 @@ function take(
     const dropped = bytesOf(groups, subnet) - bytesOf(groups, left)
     if (links.length > 0 && dropped + groups.all[group].bytes / 2 > roundShare * groups.bytes) break
     if (bytesOf(groups, left) <= floorShare * groups.bytes) break
-    if (!droppable(groups, left).includes(group)) continue
     links.push({ group, loss: losses.get(group) ?? 0, joules: gauge.joules(groups.all[group]), measured: true })
     left = without(left, [group])
   }
   return links
 }
 
-/** For each layer and kind a random tenth of what may be dropped. */
+/** For each layer and kind a random tenth of what is left. */
 function gainSamples({ all }: Groups, subnet: Subnet, left: readonly number[], seed: number): number[][] {
   const layers = all[all.length - 1].layer + 1
   return Array.from({ length: layers }, (_, layer) =>

@@ -7,7 +7,7 @@ import { groupNumber } from './groups.ts'
 const gateBudget = { mlp: 2, heads: 1 } as const
 
 /** Groups of one layer and kind, first the one that is dropped last, with what keeping each is worth. */
-interface Lane {
+export interface Lane {
   readonly layer: number
   readonly kind: 'heads' | 'mlp'
   /** Numbers of the groups. */
@@ -31,15 +31,27 @@ export interface GateOptions {
   readonly fullJoules: number
 }
 
-/**
- * Bends chosen sub-networks of a chain until no layer has more gates than its budget: coordinate ascent over layers on the
- * levels' hypervolume, with losses and joules of groups added up, and a price on leaving the joules that were chosen.
- */
-export function fitGates(options: GateOptions): Subnet[] {
+/** Counts of each lane at each level: what the levels are, lane by lane. */
+export type Counts = readonly (readonly number[])[]
+
+/** The levels of a package as a choice: for every lane one of its ways to rise to everything in few steps. */
+export interface GateProblem {
+  readonly lanes: readonly Lane[]
+  readonly candidates: readonly Counts[]
+  /** Joules and losses of the levels, by adding up. */
+  totals(counts: Counts): Point[]
+  /** Hypervolume, less what it costs to leave the joules that were chosen or to come too close to the next level. */
+  worth(points: readonly Point[]): number
+  subnets(counts: Counts): Subnet[]
+  /** What changes each lane's own joules least. */
+  readonly rounded: Counts
+}
+
+export function gateProblem(options: GateOptions): GateProblem {
   const { groups, links, places, fullJoules } = options
   const subnets = [...subnetsOf(groups, links)]
   const lanes = lanesOf(options, subnets)
-  const totals = (counts: readonly (readonly number[])[]): Point[] =>
+  const totals = (counts: Counts): Point[] =>
     places.map((_, level) => ({
       joules: lanes.reduce((sum, lane, i) => sum + lane.joules[counts[i][level]], fullJoules),
       loss: lanes.reduce((sum, lane, i) => sum + lane.loss[counts[i][level]], 0),
@@ -47,54 +59,62 @@ export function fitGates(options: GateOptions): Subnet[] {
   const countsAt = (lane: Lane, place: number): number => lane.order.filter((g) => subnets[place][g] === 1).length
   const wanted = totals(lanes.map((lane) => places.map((place) => countsAt(lane, place))))
   const reference = { joules: 1.02 * fullJoules, loss: 1.05 * Math.max(...wanted.map(({ loss }) => loss), 1e-9) }
-  const worth = (points: readonly Point[]): number =>
-    points.reduce(
-      (value, { joules }, k) => {
-        const moved = (joules - wanted[k].joules) / fullJoules
-        const close = k === 0 ? 0 : Math.max(0, points[k - 1].joules / joules - (1 - spacing))
-        return value - movePrice * moved ** 2 - spacingPrice * close
-      },
-      hypervolume(points, reference),
-    )
   const candidates = lanes.map((lane) => steps(lane, places.length))
-  // Begin with the rounding of each lane that changes its own joules least.
-  const counts = lanes.map((lane, i) => {
-    const target = places.map((place) => lane.joules[countsAt(lane, place)])
-    const miss = (c: readonly number[]): number => c.reduce((sum, n, k) => sum + (lane.joules[n] - target[k]) ** 2, 0)
-    return candidates[i].reduce((best, c) => (miss(c) < miss(best) ? c : best))
-  })
+  return {
+    lanes,
+    candidates,
+    totals,
+    worth: (points) =>
+      points.reduce(
+        (value, { joules }, k) => {
+          const moved = (joules - wanted[k].joules) / fullJoules
+          const close = k === 0 ? 0 : Math.max(0, points[k - 1].joules / joules - (1 - spacing))
+          return value - movePrice * moved ** 2 - spacingPrice * close
+        },
+        hypervolume(points, reference),
+      ),
+    subnets: (counts) =>
+      places.map((_, level) => {
+        const subnet = new Uint8Array(groups.all.length)
+        for (const [i, { order }] of lanes.entries()) for (const g of order.slice(0, counts[i][level])) subnet[g] = 1
+        return subnet
+      }),
+    rounded: lanes.map((lane, i) => {
+      const target = places.map((place) => lane.joules[countsAt(lane, place)])
+      const miss = (c: readonly number[]): number => c.reduce((sum, n, k) => sum + (lane.joules[n] - target[k]) ** 2, 0)
+      return candidates[i].reduce((best, c) => (miss(c) < miss(best) ? c : best))
+    }),
+  }
+}
+
+/** Coordinate ascent over lanes on the levels' worth, with losses and joules of groups added up. */
+export function ascend({ lanes, candidates, totals, worth, rounded }: GateProblem): Counts {
+  const counts = [...rounded]
   for (let sweep = 0; sweep < mostSweeps; sweep++) {
     let changed = false
     for (const [i, lane] of lanes.entries()) {
-      const rest = totals(counts).map(({ joules, loss }, k) => ({
-        joules: joules - lane.joules[counts[i][k]],
-        loss: loss - lane.loss[counts[i][k]],
-      }))
+      const now = totals(counts)
       const value = (c: readonly number[]): number =>
-        worth(rest.map(({ joules, loss }, k) => ({ joules: joules + lane.joules[c[k]], loss: loss + lane.loss[c[k]] })))
-      let best = value(counts[i])
-      for (const candidate of candidates[i]) {
-        const found = value(candidate)
-        if (found > best + 1e-12) {
-          best = found
-          counts[i] = candidate
-          changed = true
-        }
-      }
+        worth(now.map((point, k) => moved(point, lane, counts[i][k], c[k])))
+      const best = candidates[i].reduce((most, c) => (value(c) > value(most) + 1e-12 ? c : most), counts[i])
+      changed ||= best !== counts[i]
+      counts[i] = best
     }
     if (!changed) break
   }
-  return places.map((_, level) => {
-    const subnet = new Uint8Array(groups.all.length)
-    for (const [i, { order }] of lanes.entries()) for (const g of order.slice(0, counts[i][level])) subnet[g] = 1
-    return subnet
-  })
+  return counts
 }
+
+/** A level after one lane went from one count to another. */
+export const moved = ({ joules, loss }: Point, lane: Lane, from: number, to: number): Point => ({
+  joules: joules + lane.joules[to] - lane.joules[from],
+  loss: loss + lane.loss[to] - lane.loss[from],
+})
 
 const mostSweeps = 6
 
-/** What it costs, in hypervolume, to leave the joules that were chosen or to come too close to the next level. */
-const [movePrice, spacingPrice] = [20, 2]
+/** In hypervolume, a square of a share of the full joules, and a share of the next level's. */
+const [movePrice, spacingPrice] = [8, 2]
 
 function lanesOf({ groups, links, places, allowed }: GateOptions, subnets: readonly Subnet[]): Lane[] {
   const link = new Map(links.map((one) => [one.group, one]))

@@ -1,7 +1,9 @@
 import { bytesOf, type Link, sampled, subnetsOf } from './chain.ts'
 import { chooseLevels, type Point } from './frontier.ts'
-import { fitGates } from './gates.ts'
+import { ascend, gateProblem } from './gates.ts'
 import type { Groups, Subnet } from './groups.ts'
+import type { LevelScore } from './measure.ts'
+import { refine } from './refine.ts'
 
 export interface ChainPoint extends Point {
   /** Groups dropped. */
@@ -13,8 +15,9 @@ export interface ChainPoint extends Point {
 const measuredPoints = 24
 
 export interface LevelChoice {
-  /** The measured points of the chain, from the full network down. */
+  /** The measured points of the chain, from the full network down, and what each made of the held-out texts. */
   readonly points: readonly ChainPoint[]
+  readonly scores: readonly LevelScore[]
   /** Places in the chain that the levels were meant to be. */
   readonly places: readonly number[]
   /** What became of them inside the gate budget, from the smallest to the full network. */
@@ -25,22 +28,34 @@ export interface ChoiceOptions {
   readonly groups: Groups
   readonly links: readonly Link[]
   readonly joulesOf: (subnet: Subnet) => number
-  /** Mean losses of sub-networks of the chain. */
-  readonly measure: (subnets: readonly Subnet[]) => ArrayLike<number>
+  /** What sub-networks of the chain make of the held-out texts. */
+  readonly measure: (subnets: readonly Subnet[]) => readonly LevelScore[]
+  readonly heldOutTokens: number
+  /** The same on the texts that groups were scored on, for changes that are searched for; absent: what adding up says holds. */
+  readonly refineOn?: (subnets: readonly Subnet[]) => ArrayLike<number>
   readonly count: number
   /** Wanted shares of the full network's bytes, the last 1; otherwise the levels of largest hypervolume are found. */
   readonly shares?: readonly number[]
 }
 
 /** Measures points of a chain and chooses levels among them. */
-export function chooseSubnets({ groups, links, joulesOf, measure, count, shares }: ChoiceOptions): LevelChoice {
+export function chooseSubnets({
+  groups,
+  links,
+  joulesOf,
+  measure,
+  heldOutTokens,
+  refineOn,
+  count,
+  shares,
+}: ChoiceOptions): LevelChoice {
   const subnets = [...subnetsOf(groups, links)]
   const bytes = subnets.map((subnet) => bytesOf(groups, subnet))
   const places = sampled(bytes, measuredPoints)
-  const losses = measure(places.map((place) => subnets[place]))
+  const scores = measure(places.map((place) => subnets[place]))
   const points = places.map((place, i): ChainPoint => {
     // The full network differs from itself by rounding only.
-    const loss = place === 0 ? 0 : Math.max(0, losses[i])
+    const loss = place === 0 ? 0 : Math.max(0, scores[i].kl.reduce((a, b) => a + b, 0) / heldOutTokens)
     return { place, share: bytes[place] / groups.bytes, joules: joulesOf(subnets[place]), loss }
   })
   const nearest = (share: number): number =>
@@ -49,15 +64,17 @@ export function chooseSubnets({ groups, links, joulesOf, measure, count, shares 
       0,
     )
   const chosen = shares ? shares.map(nearest) : chooseLevels(points, count).map((i) => points[i].place)
-  const levels = fitGates({
+  const problem = gateProblem({
     groups,
     links: rescaled(links, points),
     places: [...new Set(chosen)].sort((a, b) => b - a),
     allowed: places,
     fullJoules: joulesOf(subnets[0]),
   })
+  const added = ascend(problem)
+  const levels = problem.subnets(refineOn ? refine(problem, added, refineOn) : added)
   const different = levels.filter((level, k) => k === 0 || bytesOf(groups, level) > bytesOf(groups, levels[k - 1]))
-  return { points, places: chosen, subnets: different }
+  return { points, scores, places: chosen, subnets: different }
 }
 
 /** Losses of links made to add up to what was measured between two points; where they say nothing, all alike. */

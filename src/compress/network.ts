@@ -1,8 +1,14 @@
 import type { Ort } from '../engine/ort/api.ts'
-import { drawCalibrationHead, drawCalibrationLayer, drawGroupErrors } from '../models/onnx/calibration.ts'
+import {
+  drawCalibrationHead,
+  drawCalibrationLayer,
+  drawGroupErrors,
+  type LayerGraph,
+} from '../models/onnx/calibration.ts'
 import type { LlamaShape } from '../models/source/config.ts'
 import type { Groups } from './groups.ts'
 import { openRunner, type Runner, type Values } from './sessions.ts'
+import { causal, rotaryTables } from './tables.ts'
 import type { LayerWeights } from './weights.ts'
 
 /** Means that stand for what is dropped, of one layer: [KV heads, group] and [chunks, channels]. */
@@ -36,7 +42,7 @@ export interface Rows {
   readonly means: LayerMeans
 }
 
-/** The calibration graphs of a model, each opened when it is first needed. */
+/** The calibration graphs of a model. */
 export interface Network {
   /** Runs one layer over `hidden` [variants, tokens, hidden], which is replaced by the result. */
   layer(weights: LayerWeights, rows: Rows, hidden: Float32Array, more?: LayerExtras): void
@@ -88,6 +94,16 @@ export function openNetwork(ort: Ort, folder: string, shape: LlamaShape, groups:
     runners.set(name, found)
     return found
   }
+  const layerRunner = (past: boolean, gives: LayerGraph['gives']): Runner =>
+    runner(`layer ${past ? 'after' : 'alone'} ${gives}`, () =>
+      drawCalibrationLayer({ shape, chunkChannels, chunks, past, gives }),
+    )
+  const head = runner('head', () => drawCalibrationHead(shape, true))
+  const referenceHead = runner('head reference', () => drawCalibrationHead(shape, false))
+  const groupErrors = runner('errors', () => drawGroupErrors(hiddenSize))
+  // What every pruning needs is open from the start.
+  for (const gives of ['sums', 'keys'] as const) layerRunner(false, gives)
+  for (const gives of ['sums', 'nothing'] as const) layerRunner(true, gives)
   const { cos, sin } = rotaryTables(shape)
   const rotary = [contextTokens, headSize / 2]
   let lastCausal: { tokens: number; mask: Float32Array } = { tokens: 0, mask: new Float32Array(0) }
@@ -107,9 +123,7 @@ export function openNetwork(ort: Ort, folder: string, shape: LlamaShape, groups:
   return {
     layer(weights, { variants, tokens, position, past, masks, means }, hidden, { keys, sums } = {}) {
       const gives = keys ? (sums ? 'keys and sums' : 'keys') : sums ? 'sums' : 'nothing'
-      const { run } = runner(`layer ${past ? 'after' : 'alone'} ${gives}`, () =>
-        drawCalibrationLayer({ shape, chunkChannels, chunks, past: past !== null, gives }),
-      )
+      const { run } = layerRunner(past !== null, gives)
       const dims = [variants, tokens, hiddenSize]
       const pastTokens = past ? past.keys.length / (kvHeads * headSize) : 0
       const matrix = (name: keyof LayerWeights, columns: number): Values => ({
@@ -166,28 +180,28 @@ export function openNetwork(ort: Ort, folder: string, shape: LlamaShape, groups:
         }
       }
     },
-    reference({ finalNorm, head }, hidden, tokens) {
+    reference(weights, hidden, tokens) {
       const logs = room('logs', tokens * vocabSize)
       const top = new BigInt64Array(tokens)
-      runner('head reference', () => drawCalibrationHead(shape, false)).run(
+      referenceHead.run(
         {
           hidden: [[1, tokens, hiddenSize], hidden],
-          finalNorm: [[hiddenSize], finalNorm],
-          head: [[vocabSize, hiddenSize], head],
+          finalNorm: [[hiddenSize], weights.finalNorm],
+          head: [[vocabSize, hiddenSize], weights.head],
         },
         { logProbabilities: [[1, tokens, vocabSize], logs], top: [[1, tokens], top] },
       )
       return { logs, top }
     },
-    divergence({ finalNorm, head }, hidden, tokens, reference) {
+    divergence(weights, hidden, tokens, reference) {
       const variants = hidden.length / (tokens * hiddenSize)
       const kl = new Float32Array(variants * tokens)
       const top = new BigInt64Array(variants * tokens)
-      runner('head', () => drawCalibrationHead(shape, true)).run(
+      head.run(
         {
           hidden: [[variants, tokens, hiddenSize], hidden],
-          finalNorm: [[hiddenSize], finalNorm],
-          head: [[vocabSize, hiddenSize], head],
+          finalNorm: [[hiddenSize], weights.finalNorm],
+          head: [[vocabSize, hiddenSize], weights.head],
           reference: [[tokens, vocabSize], reference],
         },
         { kl: [[variants, tokens], kl], top: [[variants, tokens], top] },
@@ -199,7 +213,7 @@ export function openNetwork(ort: Ort, folder: string, shape: LlamaShape, groups:
       const errors = new Float32Array(count)
       const squares = new Float32Array(count * size)
       const bias = new Float32Array(count * hiddenSize)
-      runner('errors', () => drawGroupErrors(hiddenSize)).run(
+      groupErrors.run(
         {
           matrix: [[hiddenSize, count * size], matrix],
           shape: [[3], BigInt64Array.of(BigInt(hiddenSize), BigInt(count), BigInt(size))],
@@ -214,23 +228,6 @@ export function openNetwork(ort: Ort, folder: string, shape: LlamaShape, groups:
       for (const open of runners.values()) open.close()
     },
   }
-}
-
-/** Zeros and minus infinities that keep a token from looking ahead, once for each query head of a key-value head. */
-function causal(shared: number, tokens: number): Float32Array {
-  const mask = new Float32Array(shared * tokens * tokens)
-  for (let row = 0; row < shared * tokens; row++)
-    mask.fill(Number.NEGATIVE_INFINITY, row * tokens + (row % tokens) + 1, (row + 1) * tokens)
-  return mask
-}
-
-function rotaryTables({ rotary: { inverseFrequencies, attentionFactor }, contextTokens }: LlamaShape) {
-  const half = inverseFrequencies.length
-  const table = (wave: (angle: number) => number): Float32Array =>
-    Float32Array.from({ length: contextTokens * half }, (_, i) => {
-      return wave(Math.floor(i / half) * inverseFrequencies[i % half]) * attentionFactor
-    })
-  return { cos: table(Math.cos), sin: table(Math.sin) }
 }
 
 function add(into: Float64Array, more: Float32Array): void {

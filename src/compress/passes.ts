@@ -11,6 +11,27 @@ export interface Bench {
   readonly samples: readonly Sample[]
   /** Most bytes that hidden states and intermediate results of a run may take. */
   readonly budgetBytes: number
+  /** Room for the hidden states of one batch: the same each time, so that passes leave no garbage outside the heap. */
+  readonly room: (floats: number) => Float32Array
+}
+
+/** Memory that grows to the most that was ever asked for. */
+export function growing(): Bench['room'] {
+  let held = new Float32Array(0)
+  return (floats) => {
+    if (held.length < floats) held = new Float32Array(floats)
+    return held.subarray(0, floats)
+  }
+}
+
+/** Parts of one piece of memory, of these lengths. */
+export function carve(room: Bench['room'], lengths: readonly number[]): Float32Array[] {
+  const all = room(lengths.reduce((a, b) => a + b, 0))
+  let end = 0
+  return lengths.map((length) => {
+    end += length
+    return all.subarray(end - length, end)
+  })
 }
 
 /** What variants of the network made of the ranges of samples, variant by variant. */

@@ -14,12 +14,13 @@ import type { Checkpoint } from '../models/source/checkpoint.ts'
 import { calibrate, type OnStep } from './calibration.ts'
 import { bytesOf } from './chain.ts'
 import type { EliminationOptions, Round } from './eliminate.ts'
-import { type Groups, groupsOf } from './groups.ts'
+import { type Groups, groupsOf, type Subnet } from './groups.ts'
 import { type EnergyOptions, type TokenEnergy, tokenEnergy } from './joules.ts'
 import { chooseSubnets, type LevelChoice } from './levels.ts'
 import { roundLine } from './log.ts'
 import { type LevelScore, measurePackage } from './measure.ts'
 import { type Memory, watchMemory } from './memory.ts'
+import { openNetwork } from './network.ts'
 import { byLoss, byOrder } from './order.ts'
 import { tokensOf } from './passes.ts'
 import { layerLevelsOf, shiftsOf } from './plan.ts'
@@ -91,10 +92,12 @@ async function prune(
   const { shape } = checkpoint
   const groups = groupsOf(shape, form)
   const state = openState(workspace.folder, keyOf(checkpoint, options))
-  const memory = watchMemory(ort, state.folder, checkpoint)
   const text = readCalibrationText(options.calibration, checkpoint, state.folder, texts, seed)
   const { samples } = text
-  const bench = calibrate(ort, state, { checkpoint, form, groups, samples, method, threads, memoryBytes, onStep })
+  const network = openNetwork(ort, state.folder, shape, groups, threads)
+  // From here on weights are read: what is resident now is the process's own.
+  const memory = watchMemory(checkpoint)
+  const bench = calibrate(state, { checkpoint, form, groups, network, samples, method, memoryBytes, onStep })
   try {
     const energy = energyOf(checkpoint, groups, samples, options.energy)
     const chain =
@@ -102,11 +105,20 @@ async function prune(
         ? byLoss(bench, state, groups, energy, options)
         : byOrder(method, bench, checkpoint, groups, energy, options)
     const means = compensate ? chain.means : bench.noMeans
+    const { heldOut } = bench.places
+    const tokens = heldOut.map((place) => tokensOf(samples, place))
     const choice = chooseSubnets({
       groups,
       links: chain.links,
       joulesOf: (subnet) => energy.joules(bytesOf(groups, subnet)),
-      measure: (subnets) => bench.divergences(subnets, means, bench.places.heldOut),
+      measure: (subnets) => {
+        const { kl, right } = bench.answer(subnets, means, heldOut)
+        return kl.map((sums, i) => ({ kl: sums, right: right[i] }))
+      },
+      heldOutTokens: tokens.reduce((a, b) => a + b, 0),
+      ...(method === 'deap' && {
+        refineOn: (subnets: readonly Subnet[]) => bench.divergences(subnets, means, bench.places.scored),
+      }),
       count: levels,
       shares: options.shares,
     })
@@ -118,13 +130,11 @@ async function prune(
           shifts: shiftsOf(shape, groups, choice.subnets, means, bench.network, bench.weights),
         }),
     }
-    const { heldOut } = bench.places
     bench.close()
     const written = await withPool(checkpoint, workspace, options.threads, (pool) =>
       writePackage(checkpoint, workspace, pool, plan, options.onProgress),
     )
     const scores = measurePackage(ort, workspace.folder, written, threads, samples, heldOut)
-    const tokens = heldOut.map((place) => tokensOf(samples, place))
     const manifest = describePruning(written, {
       method,
       seed,

@@ -1,6 +1,6 @@
 import { fullSubnet, maskOf } from './groups.ts'
 import type { LayerSums } from './network.ts'
-import { type Bench, batches, noMeans } from './passes.ts'
+import { type Bench, batches, carve, noMeans } from './passes.ts'
 import type { Spool } from './spool.ts'
 import type { Sample } from './text.ts'
 import type { WeightStream } from './weights.ts'
@@ -24,11 +24,11 @@ export function readAll(
     samples.map(({ ids }) => 4 * ids.length * shape.hiddenSize),
     budgetBytes,
   )) {
-    const hidden = batch.map((sample) => {
-      const states = new Float32Array(samples[sample].ids.length * shape.hiddenSize)
-      weights.embed(samples[sample].ids, states)
-      return states
-    })
+    const hidden = carve(
+      bench.room,
+      batch.map((sample) => samples[sample].ids.length * shape.hiddenSize),
+    )
+    for (const [i, sample] of batch.entries()) weights.embed(samples[sample].ids, hidden[i])
     for (let layer = 0; layer < shape.layers; layer++) {
       const loaded = weights.layer(layer)
       for (const [i, sample] of batch.entries()) {

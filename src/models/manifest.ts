@@ -67,7 +67,7 @@ export const Manifest = Type.Object({
       ],
       { description: 'By what it was decided which channels and heads the levels leave out.' },
     ),
-    widths: Type.Array(Type.Array(Type.Integer({ minimum: 1 })), {
+    widths: Type.Array(Type.Array(Type.Integer({ minimum: 0 })), {
       description: 'MLP channels per layer and level, the first so many in order.json: widths[layer][level].',
     }),
     groups: Type.Optional(
