@@ -5,14 +5,16 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { boards } from '../dist/board/boards/index.js'
 import { stepWork, workSeconds, workWatts } from '../dist/board/work.js'
+import { bundledModelDir } from '../dist/models/bundled.js'
 import { asIfCost } from '../dist/twin/as-if.js'
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
-const model = fileURLToPath(new URL('../models/support-xs', import.meta.url))
+const model = bundledModelDir
+const name = basename(model)
 const deapd = (...args) =>
   JSON.parse(
     execFileSync(process.execPath, [main, ...args, '--json'], {
@@ -23,21 +25,30 @@ const deapd = (...args) =>
 const table = (head, rows) => [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n')
 
 const out = mkdtempSync(join(tmpdir(), 'deapd-figures-'))
-const report = deapd('evaluate', model, '--out', join(out, 'report'))
+const report = deapd('evaluate', model, '--out', out, '--prompts', '1200', '--draws', '20')
+/** strata.csv holds no quoted field: names of arms and groups are plain. */
+const [head, ...lines] = readFileSync(join(out, 'strata.csv'), 'utf8').trim().split('\n')
+const groups = lines.map((line) => Object.fromEntries(line.split(',').map((cell, i) => [head.split(',')[i], cell])))
 const bench = deapd('bench', '--model', model, '--tokens', '200')
 rmSync(out, { recursive: true })
 
-const percent = ({ accuracy, low, high }) => `${accuracy.toFixed(1)} (${low.toFixed(1)}–${high.toFixed(1)})`
+const right = (arm, group) => {
+  const found = groups.find((row) => row.arm === arm && row.group === group)
+  const [value, low, high] = ['accuracy_percent', 'low_percent', 'high_percent'].map((key) =>
+    Number(found[key]).toFixed(1),
+  )
+  return `${value} (${low}–${high})`
+}
 const answers = table(
   ['level', 'weights read', 'easy', 'medium', 'hard', 'wordings held out of training'],
-  report.levels.map((l) => [
-    l.level,
-    `${(l.share * 100).toFixed(0)} %`,
-    percent(l.strata.easy),
-    percent(l.strata.medium),
-    percent(l.strata.hard),
-    percent(l.held_out_wordings),
-  ]),
+  report.arms
+    .filter(({ kind }) => kind === 'level' || kind === 'reference')
+    .sort((a, b) => a.share - b.share)
+    .map(({ arm, share }, level) => [
+      level,
+      `${(share * 100).toFixed(0)} %`,
+      ...['easy', 'medium', 'hard', 'wording:held-out'].map((group) => right(arm, group)),
+    ]),
 )
 const speed = table(
   ['level', 'weights read', 'ms/token', 'tokens/s'],
@@ -69,7 +80,7 @@ const power = table(
 
 const text = `### Answers of the bundled model
 
-Exact match in % with 95 % interval, ${report.prompts} prompts about orders, names, cities and items that are not in the training data (\`deapd evaluate models/support-xs --out DIR\`):
+Exact match in % with 95 % interval, ${report.manifest.prompts} prompts about orders, names, cities and items that are not in the training data (\`deapd evaluate models/${name} --prompts 1200 --out DIR\`):
 
 ${answers}
 

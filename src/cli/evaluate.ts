@@ -18,6 +18,7 @@ import { progressReporter } from './progress.ts'
 interface Options {
   readonly out: string
   readonly source?: string
+  readonly versus?: string
   readonly calibration?: string
   readonly work?: string
   readonly board: string
@@ -37,6 +38,7 @@ export const evaluateCommand = (): Command =>
     .argument('<model>', 'model package')
     .requiredOption('--out <dir>', 'folder for report.html, report.json, *.csv and *.svg')
     .option('--source <checkpoint>', 'what the package was made from: adds fp32 and the pruning baselines')
+    .option('--versus <model>', 'another package, whose levels are held against this one’s')
     .option('--calibration <file>', 'for the pruning baselines (default: made from the benchmark)')
     .option('--work <dir>', 'folder for baselines and answers, which a killed run goes on from (default: OUT/work)')
     .option('--prompts <n>', 'held-out prompts', wholeNumber('--prompts', 3), 10_000)

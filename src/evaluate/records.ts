@@ -14,6 +14,8 @@ export interface Answer {
   readonly promptTokens: number
   readonly levels: readonly number[]
   readonly text: string
+  /** Whether the question was worded in a way training never saw; absent where nobody knows. */
+  readonly heldOutWording?: boolean
 }
 
 /** The energy of one arm in one power state, a value for each prompt. */

@@ -2,7 +2,7 @@ import type { ModelCost } from '../../board/work.ts'
 import type { Method } from '../../compress/rivals.ts'
 import { asIfCost, asIfModels } from '../../twin/as-if.ts'
 import type { LaneSpec } from '../answering/block.ts'
-import type { ArmInfo } from '../records.ts'
+import type { ArmInfo, Contest } from '../records.ts'
 
 export interface Arm extends ArmInfo {
   readonly lane: LaneSpec
@@ -20,7 +20,7 @@ export interface Contestant {
 /** Orders the package's own is held against, at the same shares. */
 export const baselines = ['magnitude', 'flap', 'random'] as const satisfies readonly Method[]
 export type Baseline = (typeof baselines)[number]
-export type ContestantName = 'deap' | 'fp32' | Baseline
+export type ContestantName = 'deap' | 'fp32' | 'versus' | Baseline
 
 export const referenceArm = 'int4'
 export const primaryArm = 'routed'
@@ -72,6 +72,17 @@ export const baselineArms = (name: Baseline, shares: readonly number[]): Arm[] =
     lane: { kind: 'level', level },
   }))
 
+/** Another package's levels, its full one among them: the same network trained otherwise, say. */
+export const versusArms = (id: string, shares: readonly number[]): Arm[] =>
+  shares.map((share, level) => ({
+    arm: `${id}-${level}`,
+    title: `${id} level ${level}, ${percent(share)} of the weights`,
+    kind: 'baseline',
+    family: id,
+    share,
+    lane: { kind: 'level', level },
+  }))
+
 export const fp32Arms = (): Arm[] => [
   {
     arm: 'fp32',
@@ -103,4 +114,27 @@ export function fp32Cost(): ModelCost {
     kvBytesPerContextToken: 2 * kvBytesPerContextToken,
     flopsPerToken,
   }
+}
+
+/** Levels for the question of what 35 % fewer weight bytes cost. */
+const lighterShare = 0.65
+
+/** What is asked beside the comparison with the reference. */
+export function contestsOf(arms: readonly ArmInfo[], all: readonly Contestant[]): Contest[] {
+  const largest = (family: string): ArmInfo | undefined =>
+    arms
+      .filter((arm) => arm.family === family && arm.share !== null && arm.share <= lighterShare + 0.005)
+      .sort((a, b) => (b.share ?? 0) - (a.share ?? 0))[0]
+  const other = all.find(({ name }) => name === 'versus')?.arms[0]?.family
+  const [own, others] = [largest('deap'), other === undefined ? undefined : largest(other)]
+  return [
+    {
+      arm: primaryArm,
+      against: 'random-routing',
+      question: 'Does complexity choose the level better than chance, at equal joules?',
+    },
+    ...(own && others
+      ? [{ arm: own.arm, against: others.arm, question: `What does ${other} make of as few weight bytes?` }]
+      : []),
+  ]
 }

@@ -91,6 +91,7 @@ export const scored = ({ info, answers }: AnsweredArm, questions: readonly Quest
     promptTokens: prompts[prompt].length,
     levels,
     text,
+    heldOutWording: questions[prompt].heldOutWording,
   }))
 
 export function certificateState(certificate: Manifest['certificate']): CertificateState {

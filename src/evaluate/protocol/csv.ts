@@ -1,5 +1,5 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
-import type { ArmRun, EvaluationData, PriorDraws, TrialColumns } from '../records.ts'
+import type { Answer, ArmRun, EvaluationData, PriorDraws, TrialColumns } from '../records.ts'
 import { quantile } from '../statistics/quantiles.ts'
 import { cell } from '../support/score.ts'
 
@@ -87,12 +87,7 @@ function* stratumRows({ arms, mainPowerState }: EvaluationData): Generator<Row> 
   ]
   for (const { arm, answers, trials } of arms) {
     const { decodeJoules, requestJoules } = trials[mainPowerState]
-    const groups = [
-      ...new Set(answers.map(({ stratum }) => stratum)),
-      ...[...new Set(answers.map(({ kind }) => `kind:${kind}`))].sort(),
-    ]
-    for (const group of groups) {
-      const rows = answers.filter(({ stratum, kind }) => stratum === group || `kind:${kind}` === group)
+    for (const [group, rows] of groupsOf(answers)) {
       const score = cell(rows.length, rows.filter(({ correct }) => correct).length)
       const each = (value: (i: number) => number): string => short(average(rows.map(({ prompt }) => value(prompt))))
       yield [
@@ -106,6 +101,37 @@ function* stratumRows({ arms, mainPowerState }: EvaluationData): Generator<Row> 
       ]
     }
   }
+}
+
+/** All answers, those of each stratum, of each kind of question, and of wordings that training saw or did not. */
+function groupsOf(answers: readonly Answer[]): [string, readonly Answer[]][] {
+  const names = (of: (answer: Answer) => string): string[] => [...new Set(answers.map(of))].sort()
+  const where = (wanted: (answer: Answer) => boolean): readonly Answer[] => answers.filter(wanted)
+  const group = (name: string, rows: readonly Answer[]): [string, readonly Answer[]] => [name, rows]
+  const groups = [
+    group('all', answers),
+    ...names((answer) => answer.stratum).map((name) =>
+      group(
+        name,
+        where(({ stratum }) => stratum === name),
+      ),
+    ),
+    group(
+      'wording:known',
+      where(({ heldOutWording }) => heldOutWording === false),
+    ),
+    group(
+      'wording:held-out',
+      where(({ heldOutWording }) => heldOutWording === true),
+    ),
+    ...names(({ kind }) => kind).map((name) =>
+      group(
+        `kind:${name}`,
+        where(({ kind }) => kind === name),
+      ),
+    ),
+  ]
+  return groups.filter(([, rows]) => rows.length > 0)
 }
 
 /** Bytes of weights read per token that decoding gave. */

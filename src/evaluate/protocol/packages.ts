@@ -8,13 +8,15 @@ import type { Manifest } from '../../models/manifest.ts'
 import { openPackage } from '../../models/package.ts'
 import { makePrompts } from '../support/dialogue.ts'
 import { seededRandom } from '../support/random.ts'
-import { baselineArms, baselines, type Contestant, deapArms, fp32Arms, fp32Cost, int4Cost } from './arms.ts'
+import { baselineArms, baselines, type Contestant, deapArms, fp32Arms, fp32Cost, int4Cost, versusArms } from './arms.ts'
 
 export interface PackageOptions {
   /** The package under test. */
   readonly model: string
   /** The checkpoint it was made from: what the baselines are made of. Without it there are none. */
   readonly source?: string
+  /** Another package, whose levels are held against this one's. */
+  readonly versus?: string
   /** Conversations or text on which FLAP-style pruning measures; by default questions of the benchmark's calibration split. */
   readonly calibration?: string
   /** Folder in which baselines are kept. */
@@ -29,7 +31,8 @@ export async function contestants(options: PackageOptions): Promise<Contestant[]
   const { dir, manifest } = openPackage(options.model)
   const shares = manifest.levels.map(({ share }) => share)
   const deap: Contestant = { name: 'deap', dir, arms: deapArms(shares), cost: int4Cost(shares) }
-  if (options.source === undefined) return [deap]
+  const others = options.versus === undefined ? [] : [versus(options.versus)]
+  if (options.source === undefined) return [deap, ...others]
   const source = resolve(options.source)
   const key = keyOf(source, manifest, options)
   const folder = join(options.work, 'packages', key)
@@ -43,7 +46,13 @@ export async function contestants(options: PackageOptions): Promise<Contestant[]
     const own = openPackage(out).manifest.levels.map(({ share }) => share)
     rivals.push({ name, dir: out, arms: baselineArms(name, own), cost: int4Cost(own) })
   }
-  return [deap, { name: 'fp32', dir: fp32, arms: fp32Arms(), cost: fp32Cost() }, ...rivals]
+  return [deap, { name: 'fp32', dir: fp32, arms: fp32Arms(), cost: fp32Cost() }, ...rivals, ...others]
+}
+
+function versus(model: string): Contestant {
+  const { id, dir, manifest } = openPackage(model)
+  const shares = manifest.levels.map(({ share }) => share)
+  return { name: 'versus', dir, arms: versusArms(id, shares), cost: int4Cost(shares) }
 }
 
 async function pruneBaseline(

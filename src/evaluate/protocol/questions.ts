@@ -10,18 +10,17 @@ export interface Question {
   /** How hard it is: `easy`, `medium` or `hard`. */
   readonly stratum: string
   readonly kind: string
+  readonly heldOutWording?: boolean
 }
 
 /** Held-out customer-service questions, a third of each stratum; the seed fixes them. */
 export const supportQuestions = (count: number, seed: number): Question[] =>
-  makePrompts(seededRandom(seed), 'test', count).map(({ system, question, answer, stratum, kind }) => ({
+  makePrompts(seededRandom(seed), 'test', count).map(({ system, question, ...rest }) => ({
     messages: [
       { role: 'system', content: system },
       { role: 'user', content: question },
     ],
-    answer,
-    stratum,
-    kind,
+    ...rest,
   }))
 
 export const isRight = (text: string, { answer }: Question): boolean => normalise(text) === normalise(answer)

@@ -8,7 +8,7 @@ import { version } from '../../version.ts'
 import type { Asked } from '../answering/block.ts'
 import { openPool, type Pool } from '../answering/pool.ts'
 import type { ArmRun, EvaluationData, RunManifest } from '../records.ts'
-import { type Contestant, energyOf, primaryArm, referenceArm } from './arms.ts'
+import { type Contestant, contestsOf, energyOf, primaryArm, referenceArm } from './arms.ts'
 import { type AnsweredArm, certificateState, jointArm, plainArm, randomArm, scored } from './assemble.ts'
 import { collect } from './collect.ts'
 import { commitOf, energyConditions, machine, packagesOf } from './manifest.ts'
@@ -39,8 +39,7 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
   const grid = gridOf(options.grid)?.row
   if (!grid) throw new DeapdError('bad_usage', { detail: `"${options.grid}" is not a country we know.` })
   const { id, dir, digest, manifest } = openPackage(model)
-  const encode = openTemplate(dir, manifest, openTokenizer(dir))
-  const asked = questions.map(({ messages }): Asked => ({ messages, promptIds: encode(messages) }))
+  const asked = ask(dir, questions)
   const prompts = asked.map(({ promptIds }) => promptIds)
   const all = await contestants(options)
   const pool = openPool(workers)
@@ -74,13 +73,10 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
     batches: batchesOf(board, main, [reference, levels[0], routed]),
     throttling: throttlingOf(board, [reference, routed], reference, seed, options.hotSeconds),
     priorDraws: priorDraws(board, arms, reference, draws, seed),
-    contests: [
-      {
-        arm: primaryArm,
-        against: 'random-routing',
-        question: 'Does complexity choose the level better than chance, at equal joules?',
-      },
-    ],
+    contests: contestsOf(
+      arms.map(({ info }) => info),
+      all,
+    ),
     certificate: certificateState(manifest.certificate),
   }
   return {
@@ -109,20 +105,28 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
   }
 }
 
+/** Questions as a package reads them. */
+function ask(dir: string, questions: readonly Question[]): Asked[] {
+  const encode = openTemplate(dir, openPackage(dir).manifest, openTokenizer(dir))
+  return questions.map(({ messages }) => ({ messages, promptIds: encode(messages) }))
+}
+
 async function answerAll(
   all: readonly Contestant[],
   asked: readonly Asked[],
-  { work, onProgress }: EvaluationOptions,
+  { work, questions, onProgress }: EvaluationOptions,
   pool: Pool,
 ): Promise<{ arms: AnsweredArm[]; processorSeconds: Record<string, number> }> {
   const arms: AnsweredArm[] = []
   const processorSeconds: Record<string, number> = {}
   for (const contestant of all) {
     const { name, dir, cost } = contestant
+    // All but another package have the tokenizer of the one under test.
+    const own = name === 'versus' ? ask(dir, questions) : asked
     const { answers, prefillSeconds, laneSeconds } = await collect(contestant, {
       work,
       digest: openPackage(dir).digest,
-      prompts: asked,
+      prompts: own,
       maxTokens,
       pool,
       onProgress: (done, total) => onProgress(done, total, `prompts answered by ${name}`),
