@@ -25,22 +25,22 @@ for (const { path, document: report } of reports) {
   add(
     `${head}: routed balanced against int4 dense, decode energy, ${main}, simulated`,
     '−42 %, 1.5-point margin passed at 95 %',
-    `−${interval(routed.decode_saving, 100)} %; ${points(routed)}`,
+    `saves ${interval(routed.decode_saving, 100)} %; ${points(routed)}`,
     report.verdict.holds,
     path,
   )
-  add(`${head}: the same, whole request`, 'beside it', `−${interval(routed.request_saving, 100)} %`, null, path)
+  add(`${head}: the same, whole request`, 'beside it', `saves ${interval(routed.request_saving, 100)} %`, null, path)
   for (const state of states) {
     const row = report.states.find(({ arm, power_state }) => arm === primary && power_state === state)
     const prior = report.priors.find(({ arm, power_state }) => arm === primary && power_state === state)
-    const figure = `geometric mean −${interval(row.decode_saving, 100)} %; priors ±40 %: −${interval(prior.decode_saving, 100)} %`
+    const figure = `geometric mean: saves ${interval(row.decode_saving, 100)} %; priors ±40 %: ${interval(prior.decode_saving, 100)} %`
     add(`${head}: the same in ${state}`, 'beside it', figure, null, path)
   }
   for (const arm of ['lossless', 'joint']) {
     const row = against(arm)
     if (!row) continue
     const prior = report.priors.find((one) => one.arm === arm && one.power_state === main)
-    const figure = `−${interval(row.decode_saving, 100)} % decode, −${interval(row.request_saving, 100)} % request; priors ±40 %: −${interval(prior.decode_saving, 100)} %`
+    const figure = `saves ${interval(row.decode_saving, 100)} % decode, ${interval(row.request_saving, 100)} % request; priors ±40 %: ${interval(prior.decode_saving, 100)} %`
     add(
       `${head}: ${arm === 'joint' ? 'levels, clocks and drafts' : 'clocks and drafts only'}`,
       'beside it',

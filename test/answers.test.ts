@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -9,9 +9,12 @@ import { openModel } from '../src/engine/model.ts'
 import { loadOrt } from '../src/engine/ort/api.ts'
 import { argmax } from '../src/engine/select.ts'
 import { openJournal } from '../src/evaluate/answering/journal.ts'
+import { lanesOf } from '../src/evaluate/answering/lanes.ts'
 import { fixedLane, type Lane, openAnswerer } from '../src/evaluate/answers.ts'
+import { certificateState } from '../src/evaluate/protocol/assemble.ts'
 import { tables, writeCsv } from '../src/evaluate/protocol/csv.ts'
 import { evaluate } from '../src/evaluate/protocol/run.ts'
+import { subjectOf, writeManifest } from '../src/models/certificate.ts'
 import { importModel } from '../src/models/import.ts'
 import { openPackage } from '../src/models/package.ts'
 import { shortQuestions } from './support/short-questions.ts'
@@ -109,6 +112,57 @@ t.test('a prompt that fills the context is refused before anything runs', async 
   const long = Array.from({ length: tinyConfig.context }, () => 40)
   t.throws(() => answerer.answer([[1], long], [fixedLane(0)]), { code: 'context_length_exceeded' })
   answerer.close()
+})
+
+t.test('balanced is routed as certified, and stays at the full level when the certificate is void', async (t) => {
+  const routed = join(folder, 'routed')
+  cpSync(dir, routed, { recursive: true })
+  const { manifest } = openPackage(routed)
+  // Every answer starts at the smallest level, and nothing is doubted.
+  const sure = { bias: -50, weights: {} }
+  const limits = { risk: 0.5, doubt: 1 }
+  const routing = { requests: [sure, sure], token: sure, hold: 1, balanced: limits, eco: limits }
+  const certificate = {
+    ...{ levels: [0, 1, 2], margin_points: 1.5, confidence: 0.95, n: 3000, data_sha256: '', date: '2026-11-24' },
+    ...{ loss: 'answers' as const, losses: 1, grid: [], chosen: 0, seed: 1, fit_n: 1 },
+    differing: { count: 0, bound: 1 },
+    subject_sha256: subjectOf({ ...manifest, routing }),
+  }
+  const messages = [{ role: 'user' as const, content: '4?' }]
+  const levelsWith = (more: object) => {
+    writeManifest(routed, { ...manifest, ...more })
+    const answerer = openAnswerer(ort, routed, { batch: 1, maxTokens: 4 })
+    const promptIds = answerer.encode(messages)
+    const lanes = lanesOf(routed, [
+      { kind: 'routed', policy: 'balanced' },
+      { kind: 'routed', policy: 'eco' },
+    ])([{ promptIds, messages }])
+    const { answers } = answerer.answer([promptIds], lanes)
+    answerer.close()
+    return answers.map(([{ levels }]) => levels)
+  }
+  t.same(levelsWith({ routing, certificate }), [
+    [2, 0, 0, 0],
+    [2, 0, 0, 0],
+  ])
+  t.equal(certificateState(openPackage(routed)).state, 'valid')
+  t.same(
+    levelsWith({ routing: { ...routing, hold: 2 }, certificate }),
+    [
+      [2, 2, 2, 2],
+      [2, 0, 0, 0],
+    ],
+    'void',
+  )
+  t.equal(certificateState(openPackage(routed)).state, 'void')
+  t.same(
+    levelsWith({}),
+    [
+      [2, 2, 2, 2],
+      [2, 2, 2, 2],
+    ],
+    'nothing to route by',
+  )
 })
 
 t.test('a journal gives back what was finished, and nothing of other questions', async (t) => {

@@ -2,7 +2,9 @@ import type { ChatMessage } from '../../engine/protocol.ts'
 import type { LaneAnswer } from '../answers.ts'
 
 /** A lane as plain data, so that it can be sent to another process. */
-export type LaneSpec = { readonly kind: 'level'; readonly level: number } | { readonly kind: 'routed' }
+export type LaneSpec =
+  | { readonly kind: 'level'; readonly level: number }
+  | { readonly kind: 'routed'; readonly policy: 'balanced' | 'eco' }
 
 /** A prompt as the model reads it, and as it was asked: routers look at both. */
 export interface Asked {

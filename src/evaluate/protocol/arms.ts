@@ -28,7 +28,7 @@ export const primaryArm = 'routed'
 const percent = (share: number): string => `${Math.round(share * 100)} %`
 
 /** The arms of the package under test: its full level is the reference, the others and the routed one are held against it. */
-export function deapArms(shares: readonly number[]): Arm[] {
+export function deapArms(shares: readonly number[], routes: boolean): Arm[] {
   const full = shares.length - 1
   const levels = shares.slice(0, full).map(
     (share, level): Arm => ({
@@ -50,16 +50,20 @@ export function deapArms(shares: readonly number[]): Arm[] {
       lane: { kind: 'level', level: full },
     },
     ...levels,
-    {
-      arm: primaryArm,
-      title: 'DEAP routed, balanced',
-      kind: 'routed',
-      family: 'deap',
-      share: null,
-      lane: { kind: 'routed' },
-    },
+    routedArm(primaryArm, 'balanced'),
+    // Without estimates there is nothing to be greedy with.
+    ...(routes ? [routedArm('routed-eco', 'eco')] : []),
   ]
 }
+
+const routedArm = (arm: string, policy: 'balanced' | 'eco'): Arm => ({
+  arm,
+  title: `DEAP routed, ${policy}`,
+  kind: 'routed',
+  family: 'deap',
+  share: null,
+  lane: { kind: 'routed', policy },
+})
 
 /** Every level of a baseline below its full one, which is the dense network in another order. */
 export const baselineArms = (name: Baseline, shares: readonly number[]): Arm[] =>

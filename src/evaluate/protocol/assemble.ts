@@ -1,7 +1,9 @@
 import type { PowerMode } from '../../board/power-modes.ts'
 import type { Board } from '../../board/types.ts'
 import type { ModelCost } from '../../board/work.ts'
+import { checkCertificate } from '../../models/certificate.ts'
 import type { Manifest } from '../../models/manifest.ts'
+import type { ModelPackage } from '../../models/package.ts'
 import type { LaneAnswer } from '../answers.ts'
 import { costAt, decodeWork, type Setting, thriftySetting } from '../energy/cost.ts'
 import { draftedTraces, plainTrace } from '../energy/traces.ts'
@@ -94,8 +96,10 @@ export const scored = ({ info, answers }: AnsweredArm, questions: readonly Quest
     heldOutWording: questions[prompt].heldOutWording,
   }))
 
-export function certificateState(certificate: Manifest['certificate']): CertificateState {
-  if (certificate === null) return { state: 'none', marginPoints: null, confidence: null, n: null, date: null }
+export function certificateState({ dir, manifest }: Pick<ModelPackage, 'dir' | 'manifest'>): CertificateState {
+  const { state } = checkCertificate(dir, manifest)
+  const { certificate } = manifest
+  if (!certificate) return { state, marginPoints: null, confidence: null, n: null, date: null }
   const { margin_points: marginPoints, confidence, n, date } = certificate
-  return { state: 'valid', marginPoints, confidence, n, date }
+  return { state, marginPoints, confidence, n, date }
 }

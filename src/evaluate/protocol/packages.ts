@@ -30,7 +30,12 @@ export interface PackageOptions {
 export async function contestants(options: PackageOptions): Promise<Contestant[]> {
   const { dir, manifest } = openPackage(options.model)
   const shares = manifest.levels.map(({ share }) => share)
-  const deap: Contestant = { name: 'deap', dir, arms: deapArms(shares), cost: int4Cost(shares) }
+  const deap: Contestant = {
+    name: 'deap',
+    dir,
+    arms: deapArms(shares, manifest.routing !== undefined),
+    cost: int4Cost(shares),
+  }
   const others = options.versus === undefined ? [] : [versus(options.versus)]
   if (options.source === undefined) return [deap, ...others]
   const source = resolve(options.source)

@@ -77,7 +77,7 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
       arms.map(({ info }) => info),
       all,
     ),
-    certificate: certificateState(manifest.certificate),
+    certificate: certificateState({ dir, manifest }),
   }
   return {
     data,
