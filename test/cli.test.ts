@@ -123,6 +123,21 @@ t.test('from a checkpoint to an answer', async (t) => {
     weights_mb: Number,
     kv_mb: Number,
   })
+
+  const out = join(root, 'label')
+  const label = JSON.parse((await deapd('label', model, '--grid', 'fr', '--out', out, '--json')).out)
+  t.match(label, {
+    model: 'tiny',
+    class: null,
+    joules: 'simulated',
+    grid: { grams_per_kwh: 56 },
+    accuracy_percent: null,
+  })
+  t.same(JSON.parse(readFileSync(join(out, 'label.json'), 'utf8')), label)
+  t.match(readFileSync(join(out, 'label.svg'), 'utf8'), /not rated/)
+  t.match(await deapd('label', model, '--out', out), { code: 2, err: /already/ })
+  t.match(await deapd('label', model, '--grid', 'moon'), { code: 2, err: /grid "moon"/ })
+  t.match(await deapd('label', join(root, 'text.txt')), { code: 2, err: /holds no label/ })
 })
 
 t.test('bad input is a sentence and an exit code', async (t) => {

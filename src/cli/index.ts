@@ -24,6 +24,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   perplexity: async () => (await import('./perplexity.ts')).perplexityCommand(),
   certify: async () => (await import('./certify.ts')).certifyCommand(),
   evaluate: async () => (await import('./evaluate.ts')).evaluateCommand(),
+  label: async () => (await import('./label.ts')).labelCommand(),
   bench: async () => (await import('./bench.ts')).benchCommand(),
   simulate: async () => (await import('./simulate.ts')).simulateCommand(),
   twin: async () => (await import('./twin.ts')).twinCommand(),

@@ -37,15 +37,15 @@ a{color:var(--s1)}
 .tile small{display:block;font-size:.8rem;font-weight:400;color:var(--soft);letter-spacing:0}
 dl{margin:0}
 .wide{overflow-x:auto;background:var(--paper);border:1px solid var(--line);border-radius:12px;margin:10px 0}
-table{border-collapse:collapse;width:100%;font-size:.85rem;font-variant-numeric:tabular-nums}
-th,td{text-align:right;padding:6px 10px;border-top:1px solid var(--line);vertical-align:top}
+table{border-collapse:collapse;width:100%;font-size:.83rem;font-variant-numeric:tabular-nums}
+th,td{text-align:right;padding:5px 8px;border-top:1px solid var(--line);vertical-align:top}
 thead th{border-top:0;color:var(--soft);font-weight:600;font-size:.8rem;vertical-align:bottom}
 th:first-child,td:first-child,.words td,.words th{text-align:left}
 tr.main td{background:var(--good-bg)}
 tr.reference td{font-weight:600}
 td .soft{display:block;font-size:.78rem}
 table:not(.words):not(.manifest) td{white-space:nowrap}
-table:not(.words):not(.manifest) td:first-child{white-space:normal;min-width:10.5em}
+table:not(.words):not(.manifest) td:first-child{white-space:normal;min-width:9.5em}
 td:first-child .soft{white-space:normal}
 figure{margin:14px 0;background:var(--paper);border:1px solid var(--line);border-radius:12px;padding:10px 12px 8px;break-inside:avoid}
 figure svg.figure{display:block;width:100%;height:auto}

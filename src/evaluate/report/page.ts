@@ -47,7 +47,7 @@ export function page(report: Report): string {
     el('div', { class: 'top' }, tiles(report), el('div', { class: 'label' }, labelDrawing(report.label, false))),
     h2('Arms'),
     p(
-      'Means over all prompts. “Decode” leaves the prompt’s run out, “request” has it in. g/1,000: gCO2eq of a thousand answers. acc %/J is the paper’s Efficiency Ratio, which rewards knowing nothing for nothing; ECE is explained below.',
+      'Means over all prompts. “Decode” leaves the prompt’s run out, “request” has it in. g/1,000: gCO2eq of a thousand answers. J/right: joules of all answers per right one. acc %/J is the paper’s Efficiency Ratio, which rewards knowing nothing for nothing; ECE is explained below.',
       'caption',
     ),
     armsTable(report),

@@ -35,7 +35,7 @@ export function armsTable({ arms, reference, primary }: Report): string {
     'J request',
     'tokens/s',
     'g/1,000',
-    'J per right answer',
+    'J/right',
     'acc %/J',
     'ECE',
   ]

@@ -76,7 +76,7 @@ export function frontierFigure({ frontiers, arms, mainPowerState, reference }: R
           : arm.kind === 'routed'
             ? 'DEAP routed'
             : arm.kind === 'joint'
-              ? short(arm.title)
+              ? arm.arm
               : look.name
       return { name: `${sign[look.shape]} ${name}`, series: look.series, y: y(arm.accuracyPercent.value) }
     }),
@@ -97,6 +97,5 @@ export function frontierFigure({ frontiers, arms, mainPowerState, reference }: R
 }
 
 const sign: Readonly<Record<string, string>> = { circle: '●', square: '■', diamond: '◆', triangle: '▲', cross: '✕' }
-const short = (title: string): string => (title.length > 24 ? `${title.slice(0, 22)}…` : title)
 const sayPoint = (p: { arm: string; decodeJoules: number; errorPercent: number }): string =>
   `${p.arm}: ${number(p.decodeJoules)} J, ${number(100 - p.errorPercent, 1)} % right`
