@@ -1,9 +1,9 @@
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { calibrateKv } from '../src/engine/calibrate.ts'
 import { type Engine, type EngineAnswer, startEngine } from '../src/engine/client.ts'
-import { largestFreeBlock, readHeadroom, requireRoom } from '../src/engine/headroom.ts'
+import { largestFreeBlock, readHeadroom, requireBlocks, requireRoom } from '../src/engine/headroom.ts'
 import { spansOver } from '../src/engine/kv-cache.ts'
 import { chooseLevel, lowestCachedLevel } from '../src/engine/levels.ts'
 import { openModel } from '../src/engine/model.ts'
@@ -11,7 +11,7 @@ import { libraryPath, loadOrt, type Ort } from '../src/engine/ort/api.ts'
 import { describePlacement, parseProfile } from '../src/engine/ort/placement.ts'
 import { cpuIdentity, prepacked } from '../src/engine/ort/prepacked.ts'
 import { openOn, type ProviderName } from '../src/engine/ort/providers.ts'
-import type { GenerateRequest } from '../src/engine/protocol.ts'
+import { type GenerateRequest, greedy as plainGreedy, type Sampling } from '../src/engine/protocol.ts'
 import { createSampler, logSum } from '../src/engine/sampler.ts'
 import { stopFilter } from '../src/engine/stop.ts'
 import { openTokenizer, streamDecoder } from '../src/engine/tokenizer.ts'
@@ -25,21 +25,7 @@ import { referenceLogits, type TinyConfig, tinyConfig, tinyWeights, writeCheckpo
 const ort = loadOrt()
 const weights = tinyWeights(tinyConfig, 1)
 const prompt = [1, 17, 203, 44, 90, 131, 8, 255, 44, 17, 60, 61]
-const greedy = {
-  maxTokens: 8,
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  seed: null,
-  stop: [],
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repeatPenalty: 1,
-  repeatLastN: 64,
-  logitBias: [],
-  topLogprobs: null,
-}
+const greedy: Sampling = { ...plainGreedy, maxTokens: 8, repeatLastN: 64 }
 
 async function tinyPackage(
   t: Test,
@@ -218,6 +204,15 @@ t.test(
       code: 'memory_short',
       message: /a model: 4.29 GB .* 4.04 GB/,
     })
+    t.doesNotThrow(() => requireBlocks('a model', 3 * gib, root), 'no Jetson: its pages may lie where they like')
+    mkdirSync(join(root, 'proc/device-tree'))
+    writeFileSync(join(root, 'proc/device-tree/compatible'), 'nvidia,p3701-0005\0nvidia,tegra234\0')
+    t.throws(() => requireBlocks('a model', 3 * gib, root), {
+      code: 'memory_short',
+      message: /largest free block 16 KiB/,
+    })
+    writeFileSync(join(root, 'proc/buddyinfo'), 'Node 0, zone   Normal      9      3      2      0      0      1\n')
+    t.doesNotThrow(() => requireBlocks('a model', 3 * gib, root))
     const unknown = readHeadroom(join(root, 'nowhere'))
     t.same([unknown, largestFreeBlock(join(root, 'nowhere'))], [{ availableBytes: null, cgroupBytes: null }, null])
     t.doesNotThrow(() => requireRoom('a model', 1e15, unknown), 'unknown is not zero')

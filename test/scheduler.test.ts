@@ -8,15 +8,23 @@ import type { Loaded } from '../src/engine/generation.ts'
 import { openModel } from '../src/engine/model.ts'
 import { loadOrt } from '../src/engine/ort/api.ts'
 import { createPenalties } from '../src/engine/penalties.ts'
-import type { DraftMode, FromEngine, GenerateRequest, Sampling, StepEvent } from '../src/engine/protocol.ts'
+import {
+  type FromEngine,
+  type GenerateRequest,
+  greedy as plainGreedy,
+  type Sampling,
+  type StepEvent,
+} from '../src/engine/protocol.ts'
 import { createSampler } from '../src/engine/sampler.ts'
-import { createScheduler } from '../src/engine/scheduler.ts'
+import { createScheduler, type SchedulerOptions } from '../src/engine/scheduler.ts'
+import { admitContext } from '../src/engine/scheduling/memory.ts'
 import { type Candidate, plan } from '../src/engine/scheduling/plan.ts'
 import { createFairQueue } from '../src/engine/scheduling/queue.ts'
 import { assign, reusable, type Slot } from '../src/engine/scheduling/slots.ts'
 import { above, largest } from '../src/engine/select.ts'
 import { openTemplate } from '../src/engine/template.ts'
 import { openTokenizer } from '../src/engine/tokenizer.ts'
+import { DeapdError } from '../src/errors.ts'
 import { importModel } from '../src/models/import.ts'
 import { openPackage } from '../src/models/package.ts'
 
@@ -25,26 +33,12 @@ const checkpoint = fileURLToPath(new URL('../models/support/checkpoint', import.
 const ort = loadOrt()
 const full = openPackage(bundled).manifest.levels.length - 1
 
-const greedy: Sampling = {
-  maxTokens: 8,
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  seed: null,
-  stop: [],
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repeatPenalty: 1,
-  repeatLastN: 64,
-  logitBias: [],
-  topLogprobs: null,
-}
+const greedy: Sampling = { ...plainGreedy, maxTokens: 8, repeatLastN: 64 }
 
 type Done = Extract<FromEngine, { type: 'done' }>
 
 /** A scheduler over the bundled model in this process, and everything it said. */
-function serving(t: Test, over: { maxSequences?: number; maxQueued?: number; drafts?: DraftMode; dir?: string } = {}) {
+function serving(t: Test, over: Partial<SchedulerOptions> & { dir?: string } = {}) {
   const { dir = bundled } = over
   const { manifest } = openPackage(dir)
   const model = openModel(ort, dir, manifest, 1)
@@ -62,6 +56,7 @@ function serving(t: Test, over: { maxSequences?: number; maxQueued?: number; dra
     maxSequences: 4,
     maxQueued: 10_000,
     drafts: 'off',
+    requireRoom: () => undefined,
     ...over,
     send(message) {
       if (message.type === 'step') steps.push(message)
@@ -170,7 +165,7 @@ t.test('queue: order of arrival for each client, clients in turn, and the flood 
 
 t.test('slots: only what was run at the wanted level or above is used again', async (t) => {
   const slot = (ids: number[], levels: number[], over: Partial<Slot> = {}): Slot =>
-    ({ ids, levels, busy: false, usedAt: 0, ...over }) as Slot
+    ({ ids, levels, written: ids.length, busy: false, usedAt: 0, ...over }) as Slot
   const answered = slot([1, 2, 3, 4, 5, 6], [3, 3, 3, 1, 3, 3])
   t.equal(reusable(answered, [1, 2, 3, 4, 5, 6, 7], 3), 3, 'nothing after a row of a smaller network is exact')
   t.equal(reusable(answered, [1, 2, 3, 4, 5, 6, 7], 1), 6)
@@ -410,6 +405,44 @@ const words = [
 const promptAt = (i: number): string =>
   Array.from({ length: 4 + (i % 9) }, (_, k) => words[(i * 5 + k * k * (1 + (i % 4))) % words.length]).join(' ') +
   ` ${i}`
+
+t.test('a context that would not fit into memory is refused before it runs, the others go on', async (t) => {
+  const asked: [string, number][] = []
+  const need = (what: string, bytes: number): void => {
+    asked.push([what, bytes])
+    if (bytes > 50e6)
+      throw new DeapdError('memory_short', { what, neededGb: '0.05', freeGb: '0.04', largestBlock: 'unknown' })
+  }
+  const model = { kvBytes: 100e6, contextTokens: 1000 }
+  const job = (prompt: number, maxTokens: number | null, limit: number, written = 0) => ({
+    generation: { ...request('x', { sampling: { ...greedy, maxTokens } }), promptIds: Array(prompt), limit },
+    slot: { written },
+  })
+  const admit = (next: ReturnType<typeof job>, ...active: ReturnType<typeof job>[]): void =>
+    admitContext(
+      model,
+      active.map(({ generation, slot }) => ({ generation: { ...generation, request: generation }, slot })),
+      { generation: { ...next.generation, request: next.generation }, slot: next.slot },
+      need,
+    )
+  admit(job(100, 50, 50))
+  t.same(asked, [], 'too little to ask for')
+  admit(job(100, 100, 100), job(200, 100, 100, 250))
+  t.same(asked.pop(), ['a context of 200 tokens', 25e6], 'what others have still to write counts')
+  admit(job(100, null, 900))
+  t.same(asked.pop(), ['a context of 356 tokens', 35.6e6], 'of an unstated length')
+  admit(job(800, 100, 100, 800))
+  t.same(asked, [], 'pages that were written are there')
+  t.throws(() => admit(job(700, 100, 100)), { code: 'memory_short' })
+
+  const { ask, failed, done } = serving(t, {
+    requireRoom: (what) => {
+      throw new DeapdError('memory_short', { what, neededGb: '1', freeGb: '0', largestBlock: 'unknown' })
+    },
+  })
+  await ask(request('small'), request('next'))
+  t.same([failed.length, done.size], [0, 2], 'the bundled model’s contexts are too small to be asked for')
+})
 
 t.test('drafts: greedy answers to 1,000 prompts are those of plain decoding, token for token', async (t) => {
   const float = join(t.testdir(), 'float')

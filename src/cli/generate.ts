@@ -1,6 +1,7 @@
 import { Command } from 'commander'
+import { greedy } from '../engine/protocol.ts'
 import { print, printJson, realNumber, wholeNumber } from './output.ts'
-import { addEngineFlags, addModelFlag, type EngineFlags, greedy, withEngine } from './run-engine.ts'
+import { addEngineFlags, addModelFlag, type EngineFlags, withEngine } from './run-engine.ts'
 
 interface Options extends EngineFlags {
   readonly prompt: string

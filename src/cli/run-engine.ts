@@ -1,7 +1,6 @@
 import { type Command, Option } from 'commander'
 import { type Engine, startEngine } from '../engine/client.ts'
 import { type ProviderSetting, providerSettings } from '../engine/ort/providers.ts'
-import type { Sampling } from '../engine/protocol.ts'
 import { bundledModelDir } from '../models/bundled.ts'
 import { openPackage } from '../models/package.ts'
 import { wholeNumber } from './output.ts'
@@ -42,21 +41,4 @@ export async function withEngine<T>(
   } finally {
     await engine.close()
   }
-}
-
-/** Plain greedy decoding, which the commands start from. */
-export const greedy: Sampling = {
-  maxTokens: null,
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  seed: null,
-  stop: [],
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repeatPenalty: 1,
-  repeatLastN: 0,
-  logitBias: [],
-  topLogprobs: null,
 }

@@ -4,7 +4,7 @@ import { type ModelCost, runWork, type Work } from '../board/work.ts'
 import type { Cell, CellOrder, CellRig } from '../calibrate/cells.ts'
 import type { BoardClocks } from '../clocks/capped.ts'
 import type { Engine } from '../engine/client.ts'
-import { type GenerateRequest, monotonicMs, type StepEvent } from '../engine/protocol.ts'
+import { type GenerateRequest, greedy, monotonicMs, type StepEvent } from '../engine/protocol.ts'
 import { DeapdError } from '../errors.ts'
 import type { PowerSource } from '../power/source.ts'
 
@@ -47,20 +47,11 @@ export function createBoardRig(options: BoardRigOptions): CellRig {
       id: `calibrate-${requests}`,
       input: { ids },
       sampling: {
+        ...greedy,
         maxTokens: order.kind === 'prefill' ? 1 : null,
         // Hot, so that an answer seldom ends by itself.
         temperature: 2,
-        topP: 1,
-        topK: 0,
-        minP: 0,
         seed: requests,
-        stop: [],
-        presencePenalty: 0,
-        frequencyPenalty: 0,
-        repeatPenalty: 1,
-        repeatLastN: 0,
-        logitBias: [],
-        topLogprobs: null,
       },
       policy: 'eco',
       level: order.kind === 'decode' ? order.level : null,

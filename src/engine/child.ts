@@ -80,7 +80,7 @@ function load({
   // A slot for each answer and one for scoring; pages nobody has written cost nothing. A long context gets fewer answers at a time: each may come to fill its cache.
   const room = roomBytes(readHeadroom()) ?? Number.POSITIVE_INFINITY
   const sequences = Math.max(1, Math.min(maxSequences, Math.floor((room * cachePart) / model.kvBytes)))
-  scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, drafts, send })
+  scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, drafts, requireRoom, send })
   send({
     type: 'loaded',
     manifest,

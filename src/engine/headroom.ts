@@ -64,13 +64,31 @@ export function roomBytes({ availableBytes, cgroupBytes }: Headroom): number | n
 export function requireRoom(what: string, neededBytes: number, headroom = readHeadroom()): void {
   const room = roomBytes(headroom)
   if (room === null || neededBytes <= room) return
+  throw short(what, neededBytes, room, largestFreeBlock())
+}
+
+/** A Tegra GPU maps memory in big pages of 64 or 128 KiB: where no block is that large, its driver fails or crawls. */
+const bigPageBytes = 128 * 1024
+
+/**
+ * Throws `memory_short` when this is a Jetson whose free memory lies in crumbs (hardware.md §5: a big load then fails although
+ * enough is free). For a GPU only; a CPU takes any page.
+ */
+export function requireBlocks(what: string, neededBytes: number, root = '/'): void {
+  if (!read(join(root, 'proc/device-tree/compatible'))?.includes('nvidia,tegra')) return
+  const block = largestFreeBlock(root)
+  if (block !== null && block < bigPageBytes) throw short(what, neededBytes, roomBytes(readHeadroom(root)) ?? 0, block)
+}
+
+function short(what: string, neededBytes: number, room: number, block: number | null): DeapdError {
   const gigabytes = (bytes: number): string => (bytes / 1e9).toFixed(2)
-  const block = largestFreeBlock()
-  throw new DeapdError('memory_short', {
+  const size = (bytes: number): string =>
+    bytes < 2 ** 20 ? `${Math.round(bytes / 1024)} KiB` : `${Math.round(bytes / 2 ** 20)} MiB`
+  return new DeapdError('memory_short', {
     what,
     neededGb: gigabytes(neededBytes),
     freeGb: gigabytes(room),
-    largestBlock: block === null ? 'unknown' : `${block / 2 ** 20} MiB`,
+    largestBlock: block === null ? 'unknown' : size(block),
   })
 }
 

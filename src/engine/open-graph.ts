@@ -4,6 +4,7 @@ import { graphFiles } from '../models/draw.ts'
 import type { Manifest } from '../models/manifest.ts'
 import type { KvType } from '../models/onnx/interface.ts'
 import { dataFile } from '../models/pipeline/workspace.ts'
+import { requireBlocks } from './headroom.ts'
 import type { KvForm } from './kv-cache.ts'
 import type { Ort } from './ort/api.ts'
 import { cpuIdentity, type Prepacked, prepacked } from './ort/prepacked.ts'
@@ -44,7 +45,10 @@ export function openGraph(
     // Only the CPU's attention kernel is known to take int8 keys and values with one scale a channel.
     kv = name === 'cpu' ? kvForm(dir, manifest, type) : kv
     const file = graphFiles[kv.type]
-    if (name !== 'cpu') return openSession(ort, join(dir, file), threads, { provider: name })
+    if (name !== 'cpu') {
+      requireBlocks(`the weights on ${name}`, manifest.files[dataFile]?.bytes ?? 0)
+      return openSession(ort, join(dir, file), threads, { provider: name })
+    }
     if (worthIt(manifest, prepack)) cached = findPrepacked(ort, dir, manifest, file, threads)
     if (cached.path === null) return openSession(ort, join(dir, file), threads)
     try {

@@ -33,6 +33,23 @@ export interface Sampling {
   readonly topLogprobs: number | null
 }
 
+/** Plain greedy decoding: nothing but the most likely token, until the model ends the answer. */
+export const greedy: Sampling = {
+  maxTokens: null,
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  seed: null,
+  stop: [],
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repeatPenalty: 1,
+  repeatLastN: 0,
+  logitBias: [],
+  topLogprobs: null,
+}
+
 export interface GenerateRequest {
   readonly id: string
   /** Who asks, as far as anyone knows: waiting requests are taken from each client in turn. */

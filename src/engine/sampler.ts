@@ -1,5 +1,6 @@
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus'
+import { drawNucleus } from './nucleus.ts'
 import { createPenalties } from './penalties.ts'
 import type { Sampling } from './protocol.ts'
 import { above, argmax, type Candidate, largest, lead } from './select.ts'
@@ -55,9 +56,10 @@ function draw(logits: Float32Array, options: Sampling, uniform: () => number): n
   const most = logits[argmax(logits)]
   const weigh = (logit: number): number => Math.exp((logit - most) / temperature)
   if (topK === 0 && topP >= 1 && minP <= 0) return walk(logits, most, temperature, uniform())
+  if (topK === 0 && topP < 1) return drawNucleus(logits, { most, temperature, topP, minP }, uniform())
   const kept = candidates(logits, most, options).map(({ tokenId, weight }) => ({ tokenId, weight: weigh(weight) }))
-  // What the top p is a part of: the candidates that top k left, or everything.
-  const whole = topK > 0 ? sumOf(kept) : topP < 1 ? sumAll(logits, most, temperature) : 0
+  // The top p is a part of the candidates that top k left.
+  const whole = sumOf(kept)
   // The most likely candidate is never cut, so there is always one to draw.
   let count = 0
   for (let mass = 0; count < kept.length; count++) {
@@ -73,17 +75,9 @@ function draw(logits: Float32Array, options: Sampling, uniform: () => number): n
   return nucleus[count - 1].tokenId
 }
 
-/** Every token that the cuts can leave, most likely first, found without sorting the vocabulary. */
-function candidates(logits: Float32Array, most: number, { temperature, topK, topP, minP }: Sampling) {
-  if (topK > 0) return largest(logits, topK)
-  if (minP > 0) return above(logits, most + temperature * Math.log(minP))
-  // The top p: unlikely tokens are looked at only when the likely ones do not hold enough.
-  const wanted = topP * sumAll(logits, most, temperature)
-  for (let depth = 6; ; depth *= 2) {
-    const found = above(logits, most - depth * temperature)
-    const mass = found.reduce((sum, { weight }) => sum + Math.exp((weight - most) / temperature), 0)
-    if (mass >= wanted || found.length === logits.length) return found
-  }
+/** Every token that the other cuts can leave, most likely first, found without sorting the vocabulary. */
+function candidates(logits: Float32Array, most: number, { temperature, topK, minP }: Sampling) {
+  return topK > 0 ? largest(logits, topK) : above(logits, most + temperature * Math.log(minP))
 }
 
 /** One of all tokens: sums once, then walks to the one in which the draw lies. */

@@ -14,6 +14,7 @@ import {
   type Order,
   type Pace,
 } from './protocol.ts'
+import { admitContext } from './scheduling/memory.ts'
 import { createBoardClock } from './scheduling/pace.ts'
 import { type Plan, plan } from './scheduling/plan.ts'
 import { createFairQueue } from './scheduling/queue.ts'
@@ -27,6 +28,8 @@ export interface SchedulerOptions {
   /** Requests that may wait. */
   readonly maxQueued: number
   readonly drafts: DraftMode
+  /** Throws when the memory that caches are about to grow by is not there. */
+  readonly requireRoom: (what: string, bytes: number) => void
   readonly send: (message: FromEngine) => void
   /** Draws the answers that the full network reads again; uniform from [0, 1). */
   readonly random?: () => number
@@ -104,10 +107,11 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
     try {
       // Slots come into being as they are needed, and stay: what was said in them may be said again.
       if (slots.every(({ busy }) => busy)) {
-        slots.push({ sequence: model.newSequence(), ids: [], levels: [], busy: false, usedAt: 0 })
+        slots.push({ sequence: model.newSequence(), ids: [], levels: [], written: 0, busy: false, usedAt: 0 })
       }
       const assignment = assign(slots, promptIds, generation.lowestLevel, model.copiesCache)
       if (!assignment) throw new Error('no free slot')
+      admitContext(model, active, { generation, slot: assignment.slot }, options.requireRoom)
       occupy(assignment, ++arrivals)
       active.push({
         generation,

@@ -5,6 +5,8 @@ export interface Slot {
   readonly sequence: Sequence
   readonly ids: number[]
   readonly levels: number[]
+  /** Most tokens that ever stood in it: so far its pages are in memory. */
+  written: number
   /** Taken by an answer under way. */
   busy: boolean
   /** Number of its last use; smaller is longer ago. */
@@ -64,6 +66,7 @@ export function occupy({ slot, source, tokens }: Assignment, usedAt: number): vo
     slot.sequence.copyFrom(source.sequence, tokens)
     slot.ids.splice(0, slot.ids.length, ...source.ids.slice(0, tokens))
     slot.levels.splice(0, slot.levels.length, ...source.levels.slice(0, tokens))
+    slot.written = Math.max(slot.written, tokens)
   } else {
     forget(slot, tokens)
   }
@@ -75,6 +78,7 @@ export function occupy({ slot, source, tokens }: Assignment, usedAt: number): vo
 export function append(slot: Slot, ids: readonly number[], level: number): void {
   slot.ids.push(...ids)
   slot.levels.push(...ids.map(() => level))
+  slot.written = Math.max(slot.written, slot.ids.length)
 }
 
 /** Forgets everything from `length` on. */
