@@ -150,7 +150,14 @@ async function answered(
     if (message.type === 'shadow') shadows.push(message)
     settle(message)
   }
-  const scheduler = createScheduler(loaded, { maxSequences: 2, maxQueued: 9, drafts, send, random: () => 0 })
+  const scheduler = createScheduler(loaded, {
+    maxSequences: 2,
+    maxQueued: 9,
+    requireRoom: () => undefined,
+    drafts,
+    send,
+    random: () => 0,
+  })
   if (order) scheduler.setOrder(order)
   const routed = certified && (over.policy ?? 'balanced') === 'balanced' && over.sampling === undefined
   for (const [i, promptIds] of prompts.entries()) {
