@@ -54,7 +54,7 @@ function stories(dir, count) {
 }
 
 const models = [
-  { name: 'support-xs', source: at('../models/support/checkpoint'), texts: () => dialogues(100) },
+  { name: 'support-s', source: at('../models/support/checkpoint'), texts: () => dialogues(100) },
   { name: 'stories260k', source: at('../../shared/models/stories260k'), texts: (float) => stories(float, 40) },
 ]
 

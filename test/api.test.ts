@@ -19,7 +19,7 @@ const snapshot: Snapshot = JSON.parse(readFileSync(new URL('golden/snapshot.json
 
 const manifest: Manifest = {
   schema: 'deapd-model/1',
-  name: 'Support XS',
+  name: 'Support S',
   description: 'Answers questions about orders.',
   source: 'made here',
   licence: 'Apache-2.0',
@@ -136,7 +136,7 @@ function fake(t: Test, generate: Generate = says('Hel', 'lo', ' there'), more: P
     {
       version: '0.1.0',
       model: {
-        id: 'support-xs',
+        id: 'support-s',
         manifest,
         bytes: 1_500_000,
         digest: 'ab'.repeat(32),
@@ -216,7 +216,7 @@ async function listen(app: Fake['app']): Promise<string> {
 
 const user = (content: unknown) => ({ messages: [{ role: 'user', content }] })
 const chat = (app: Fake['app'], payload: object) =>
-  app.inject({ method: 'POST', url: '/v1/chat/completions', payload: { model: 'support-xs', ...payload } })
+  app.inject({ method: 'POST', url: '/v1/chat/completions', payload: { model: 'support-s', ...payload } })
 const post = (app: Fake['app'], url: string, payload: object) => app.inject({ method: 'POST', url, payload })
 
 /** The data of an SSE body, in order; [DONE] stays text. */
@@ -235,7 +235,7 @@ t.test('chat: a whole answer carries text, usage and the joules', async (t) => {
     id: /^chatcmpl-/,
     object: 'chat.completion',
     created: Number,
-    model: 'support-xs',
+    model: 'support-s',
     choices: [
       { index: 0, message: { role: 'assistant', content: 'Hello there' }, finish_reason: 'stop', logprobs: null },
     ],
@@ -337,7 +337,7 @@ t.test('chat: requests as clients send them', async (t) => {
       topLogprobs: null,
     },
   })
-  await chat(app, { ...user('x'), model: 'support-xs:latest', energy: { level: 1, max_joules: 20 }, stop: ['a', 'b'] })
+  await chat(app, { ...user('x'), model: 'support-s:latest', energy: { level: 1, max_joules: 20 }, stop: ['a', 'b'] })
   t.match(asked[1], { policy: 'eco', level: 1, maxJoules: 20, sampling: { stop: ['a', 'b'] } })
   await chat(app, { ...user('x'), energy: { policy: 'exact', level: 3 } })
   t.match(asked[2], { policy: 'exact', level: 3 })
@@ -525,7 +525,7 @@ t.test('close: ends telemetry streams at once and tells running answers why', as
 
 t.test('completions', async (t) => {
   const { app, asked } = fake(t)
-  const reply = await post(app, '/v1/completions', { model: 'support-xs', prompt: 'Once', logprobs: 1 })
+  const reply = await post(app, '/v1/completions', { model: 'support-s', prompt: 'Once', logprobs: 1 })
   t.match(reply.json(), {
     id: /^cmpl-/,
     object: 'text_completion',
@@ -557,9 +557,9 @@ t.test('completions', async (t) => {
 t.test('models', async (t) => {
   const { app } = fake(t)
   const { data } = (await app.inject('/v1/models')).json()
-  t.match(data, [{ id: 'support-xs', object: 'model', created: 1_795_161_600, owned_by: 'deapd' }])
-  for (const id of ['support-xs', 'support-xs:latest', 'support-xs%3Alatest']) {
-    t.equal((await app.inject(`/v1/models/${id}`)).json().id, 'support-xs')
+  t.match(data, [{ id: 'support-s', object: 'model', created: 1_795_161_600, owned_by: 'deapd' }])
+  for (const id of ['support-s', 'support-s:latest', 'support-s%3Alatest']) {
+    t.equal((await app.inject(`/v1/models/${id}`)).json().id, 'support-s')
   }
   t.equal((await app.inject('/v1/models/meta/llama')).statusCode, 404)
   t.match((await post(app, '/v1/embeddings', { input: 'x' })).json().error, { message: /no embedding model/ })
@@ -574,7 +574,7 @@ t.test('every row of the error table makes a valid reply on both wires', async (
     t.ok('param' in openai.json().error)
     if ([429, 503].includes(openai.statusCode)) t.ok(Number(openai.headers['retry-after']) > 0, code)
     if (openai.statusCode === 500) t.equal(openai.headers['x-should-retry'], 'false', code)
-    const ollama = await post(app, '/api/chat', { model: 'support-xs', ...user('x') })
+    const ollama = await post(app, '/api/chat', { model: 'support-s', ...user('x') })
     t.equal(ollama.statusCode, errorTable[code].status, code)
     t.match(ollama.headers['content-type'], /^application\/json/)
     t.type(ollama.json().error, 'string', code)
@@ -644,7 +644,7 @@ t.test('ollama: chat and generate', async (t) => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line))
-  const streamed = await post(app, '/api/chat', { model: 'support-xs', ...user('Hi'), keep_alive: '5m', think: false })
+  const streamed = await post(app, '/api/chat', { model: 'support-s', ...user('Hi'), keep_alive: '5m', think: false })
   t.equal(streamed.headers['content-type'], 'application/x-ndjson')
   const all = lines(streamed.body)
   t.same(
@@ -663,7 +663,7 @@ t.test('ollama: chat and generate', async (t) => {
   t.ok(durations[0] + durations[1] + durations[2] <= last.total_duration)
 
   const whole = await post(app, '/api/generate', {
-    model: 'support-xs:latest',
+    model: 'support-s:latest',
     prompt: 'Hi',
     system: 'Be kind.',
     stream: false,
@@ -682,7 +682,7 @@ t.test('ollama: chat and generate', async (t) => {
       mirostat: 2,
     },
   })
-  t.match(whole.json(), { model: 'support-xs:latest', response: 'Hello there', done: true, done_reason: 'stop' })
+  t.match(whole.json(), { model: 'support-s:latest', response: 'Hello there', done: true, done_reason: 'stop' })
   t.same(asked[1].input, {
     messages: [
       { role: 'system', content: 'Be kind.' },
@@ -702,7 +702,7 @@ t.test('ollama: chat and generate', async (t) => {
     stop: ['A'],
   })
   t.match(asked[1].client, /^address /)
-  await post(app, '/api/generate', { model: 'support-xs', prompt: 'Hi', raw: true, options: { num_predict: 4 } })
+  await post(app, '/api/generate', { model: 'support-s', prompt: 'Hi', raw: true, options: { num_predict: 4 } })
   t.match(asked[2], { input: { prompt: 'Hi' }, sampling: { maxTokens: 4 } })
 
   for (const [keepAlive, reason] of [
@@ -713,19 +713,19 @@ t.test('ollama: chat and generate', async (t) => {
     [0, 'unload'],
     ['0s', 'unload'],
   ]) {
-    const reply = await post(app, '/api/chat', { model: 'support-xs', messages: [], keep_alive: keepAlive })
+    const reply = await post(app, '/api/chat', { model: 'support-s', messages: [], keep_alive: keepAlive })
     t.match(lines(reply.body), [{ done: true, done_reason: reason }], String(keepAlive))
   }
   t.equal(asked.length, 3, 'loading runs nothing')
 
-  const schema = await post(app, '/api/chat', { model: 'support-xs', ...user('x'), format: { type: 'object' } })
+  const schema = await post(app, '/api/chat', { model: 'support-s', ...user('x'), format: { type: 'object' } })
   t.equal(schema.statusCode, 400)
   t.match(schema.json(), { error: /format.*not supported/ })
   const foreign = await post(app, '/api/chat', { model: 'llama3', ...user('x') })
   t.equal(foreign.statusCode, 404)
   t.match(foreign.json(), { error: /^model "llama3" not found, try pulling it first/ })
   const late = fake(t, fails(new DeapdError('engine_lost', { detail: 'killed' }), 'Hel'))
-  const broken = lines((await post(late.app, '/api/chat', { model: 'support-xs', ...user('x') })).body)
+  const broken = lines((await post(late.app, '/api/chat', { model: 'support-s', ...user('x') })).body)
   t.match(broken.at(-1), { error: /stopped in the middle/ })
 })
 
@@ -741,8 +741,8 @@ t.test('ollama: what clients ask at their start', async (t) => {
   t.equal(browser.headers.location, '/ui')
   t.same((await app.inject('/api/version')).json(), { version: '0.1.0' })
   const listed = {
-    name: 'support-xs:latest',
-    model: 'support-xs:latest',
+    name: 'support-s:latest',
+    model: 'support-s:latest',
     size: 1_500_000,
     digest: 'ab'.repeat(32),
     details: { family: 'llama', families: ['llama'], parameter_size: '1.0M', quantization_level: 'INT4' },
@@ -751,14 +751,14 @@ t.test('ollama: what clients ask at their start', async (t) => {
   const [running] = (await app.inject('/api/ps')).json().models
   t.match(running, { ...listed, size_vram: 0, context_length: 512 })
   t.match(running.expires_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00$/)
-  const show = (await post(app, '/api/show', { name: 'support-xs' })).json()
+  const show = (await post(app, '/api/show', { name: 'support-s' })).json()
   t.match(show, { model_info: { 'llama.context_length': 512 }, capabilities: ['completion'], template: /Prompt/ })
   for (const line of show.parameters.split('\n')) t.match(line, /^\w+ +\S+$/)
-  const pulled = await post(app, '/api/pull', { model: 'support-xs' })
+  const pulled = await post(app, '/api/pull', { model: 'support-s' })
   t.match(pulled.body.trim().split('\n').at(-1), '{"status":"success"}')
   t.equal((await post(app, '/api/pull', { model: 'llama3' })).statusCode, 404)
   for (const url of ['/api/push', '/api/create', '/api/copy', '/api/embed']) {
-    const reply = await post(app, url, { model: 'support-xs' })
+    const reply = await post(app, url, { model: 'support-s' })
     t.equal(reply.statusCode, 501)
     t.type(reply.json().error, 'string')
   }
@@ -883,8 +883,8 @@ t.test('the page is whole, local and says what model it talks to', async (t) => 
     }
   }
   t.same((await app.inject('/ui/model.json')).json(), {
-    id: 'support-xs',
-    name: 'Support XS',
+    id: 'support-s',
+    name: 'Support S',
     description: 'Answers questions about orders.',
     default_system_prompt: 'Returns within 30 days.',
     sample_questions: ['Where is order 17?', 'May I return it?'],
@@ -897,26 +897,26 @@ t.test('the openai client', async (t) => {
   const { app } = fake(t)
   const client = new OpenAI({ baseURL: `${await listen(app)}/v1`, apiKey: 'none', maxRetries: 0 })
   const messages = [{ role: 'user', content: 'Hi' } as const]
-  const whole = await client.chat.completions.create({ model: 'support-xs', messages })
+  const whole = await client.chat.completions.create({ model: 'support-s', messages })
   t.equal(whole.choices[0].message.content, 'Hello there')
-  const stream = await client.chat.completions.create({ model: 'support-xs', messages, stream: true })
+  const stream = await client.chat.completions.create({ model: 'support-s', messages, stream: true })
   let text = ''
   for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? ''
   t.equal(text, 'Hello there')
   const helper = client.chat.completions.stream({
-    model: 'support-xs',
+    model: 'support-s',
     messages,
     stream_options: { include_usage: true },
   })
   t.equal(await helper.finalContent(), 'Hello there')
   t.equal((await helper.totalUsage()).total_tokens, 23)
-  t.equal((await client.models.list()).data[0].id, 'support-xs')
-  t.equal((await client.models.retrieve('support-xs')).id, 'support-xs')
-  await t.rejects(client.embeddings.create({ model: 'support-xs', input: 'x' }), { status: 404, code: 'not_found' })
+  t.equal((await client.models.list()).data[0].id, 'support-s')
+  t.equal((await client.models.retrieve('support-s')).id, 'support-s')
+  await t.rejects(client.embeddings.create({ model: 'support-s', input: 'x' }), { status: 404, code: 'not_found' })
   await t.rejects(client.chat.completions.create({ model: 'gpt-4', messages }), { code: 'model_not_found' })
   const broken = fake(t, fails(new DeapdError('engine_lost', { detail: 'killed' }), 'Hel'))
   const other = new OpenAI({ baseURL: `${await listen(broken.app)}/v1`, apiKey: 'none', maxRetries: 0 })
-  const torn = await other.chat.completions.create({ model: 'support-xs', messages, stream: true })
+  const torn = await other.chat.completions.create({ model: 'support-s', messages, stream: true })
   await t.rejects(
     (async () => {
       for await (const _ of torn);
@@ -929,23 +929,23 @@ t.test('the ollama client', async (t) => {
   const { app } = fake(t)
   const client = new Ollama({ host: await listen(app) })
   const messages = [{ role: 'user', content: 'Hi' }]
-  t.match(await client.chat({ model: 'support-xs', messages }), { message: { content: 'Hello there' }, done: true })
+  t.match(await client.chat({ model: 'support-s', messages }), { message: { content: 'Hello there' }, done: true })
   let text = ''
-  for await (const part of await client.chat({ model: 'support-xs', messages, stream: true })) {
+  for await (const part of await client.chat({ model: 'support-s', messages, stream: true })) {
     text += part.message.content
   }
   t.equal(text, 'Hello there')
-  t.equal((await client.generate({ model: 'support-xs', prompt: 'Hi' })).response, 'Hello there')
-  t.equal((await client.list()).models[0].name, 'support-xs:latest')
-  t.equal((await client.show({ model: 'support-xs' })).details.family, 'llama')
+  t.equal((await client.generate({ model: 'support-s', prompt: 'Hi' })).response, 'Hello there')
+  t.equal((await client.list()).models[0].name, 'support-s:latest')
+  t.equal((await client.show({ model: 'support-s' })).details.family, 'llama')
   t.equal((await client.ps()).models.length, 1)
-  t.equal((await client.pull({ model: 'support-xs' })).status, 'success')
+  t.equal((await client.pull({ model: 'support-s' })).status, 'success')
   await t.rejects(client.chat({ model: 'llama3', messages }), /not found, try pulling/)
 
   const seen: { signal?: AbortSignal } = {}
   const waiting = fake(t, saysThenWaits(['Hel'], seen))
   const other = new Ollama({ host: await listen(waiting.app) })
-  const stream = await other.chat({ model: 'support-xs', messages, stream: true })
+  const stream = await other.chat({ model: 'support-s', messages, stream: true })
   await t.rejects(
     (async () => {
       for await (const _ of stream) stream.abort()

@@ -110,7 +110,7 @@ t.test('the plan: idle first and last, every level at clocks from the lowest up'
 t.test('a calibration is stored whole, and used for its own board and model only', async (t) => {
   const folder = t.testdir({})
   const { fit, cells } = await swept('agx-orin-64gb', 7)
-  const key = { board: 'agx-orin-64gb', simulated: true, model: 'support-xs as llama-2-7b' }
+  const key = { board: 'agx-orin-64gb', simulated: true, model: 'support-s as llama-2-7b' }
   t.match(readCalibration(folder, key), { calibration: null, why: 'not calibrated' })
   writeCalibration(folder, {
     schema: 'deapd-calibration/1',

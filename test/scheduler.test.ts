@@ -28,7 +28,7 @@ import { DeapdError } from '../src/errors.ts'
 import { importModel } from '../src/models/import.ts'
 import { openPackage } from '../src/models/package.ts'
 
-const bundled = fileURLToPath(new URL('../models/support-xs', import.meta.url))
+const bundled = fileURLToPath(new URL('../models/support-s', import.meta.url))
 const checkpoint = fileURLToPath(new URL('../models/support/checkpoint', import.meta.url))
 const ort = loadOrt()
 const full = openPackage(bundled).manifest.levels.length - 1

@@ -217,7 +217,7 @@ t.test('mqtt: birth, telemetry, decisions, orders, and a clean end', async (t) =
   const station = await watch()
   const daemon = start(t, broker)
   t.match(await station.next('status'), { state: 'ready', expires_s: 90, schema: 'status/1', replayed: false })
-  t.match(await station.next('info'), { board_id: 'agx-orin-64gb', model: 'support-xs', serial: '1421', seq: 0 })
+  t.match(await station.next('info'), { board_id: 'agx-orin-64gb', model: 'support-s', serial: '1421', seq: 0 })
   t.match(await station.next('telemetry/power'), { total_watts: 31.25, boot_id: 'b0071d', mono_ms: Number, ts: String })
   t.match(await station.next('telemetry/inference'), { tokens_per_second: 11.5, schema: 'inference/1' })
   t.match(await station.next('telemetry/system'), { tj_celsius: null, tj_celsius_reason: /no thermal zone/ })

@@ -14,7 +14,7 @@ const repository = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.
 
 /** Real models and texts they were not trained on. */
 const models = [
-  { name: 'support-xs', folder: repository('models/support/checkpoint'), texts: supportTexts },
+  { name: 'support-s', folder: repository('models/support/checkpoint'), texts: supportTexts },
   { name: 'stories260k', folder: repository('../shared/models/stories260k'), texts: storyTexts },
 ]
 

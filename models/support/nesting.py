@@ -5,6 +5,7 @@ A group is 64 MLP channels of a layer or one attention head's queries and output
 costs: decoding is bound by the bytes it reads, so the energy of a group is its int4 bytes. The loss of level j gets lambda_j (E_j - B_j), with
 lambda_j <- max(0, lambda_j + eta (E_j - B_j)) after each step: dual ascent, in place of a hand-picked weight of the energy term.
 """
+import math
 import numpy as np
 import torch
 import torch.nn as nn
@@ -12,6 +13,7 @@ from model import D, FFN, HEAD, HEADS, LAYERS, VOCAB
 
 CHUNK = 64
 CHUNKS = FFN // CHUNK
+HEAT, STRETCH = 0.66, (-0.1, 1.1)
 INT4, INT8 = 4 / 8 + 4 / 32, 8 / 8 + 4 / 32  # bytes a weight with its share of a float32 scale per 32
 chunk_bytes, head_bytes = 3 * CHUNK * D * INT4, 2 * HEAD * D * INT4
 always = LAYERS * 2 * D * D * INT4 + VOCAB * D * INT8
@@ -30,17 +32,24 @@ class Nesting(nn.Module):
 
     def gates(self, level, noise):
         """Chunks [LAYERS, CHUNKS] and heads [LAYERS, HEADS] of a level, each 0 to 1. Without noise: the middle of the distribution."""
+        def gate(scores):
+            u = torch.rand_like(scores).clamp(1e-4, 1 - 1e-4) if noise else torch.full_like(scores, 0.5)
+            return (torch.sigmoid((torch.log(u / (1 - u)) + self.lean(scores, level)) / HEAT) * (STRETCH[1] - STRETCH[0]) + STRETCH[0]).clamp(0, 1)
+        return self.fixed(level) or (gate(self.chunk_scores).cumprod(-1), gate(self.head_scores))
+
+    def lean(self, scores, level):
+        return 4 * (scores - self.thresholds[level])
+
+    def fixed(self, level):
+        """The level's gates once they are decided, else nothing."""
         if len(self.chosen):
             flat = self.chosen[level]
             return flat[:LAYERS * CHUNKS].view(LAYERS, CHUNKS), flat[LAYERS * CHUNKS:].view(LAYERS, HEADS)
-        def gate(scores):
-            u = torch.rand_like(scores).clamp(1e-4, 1 - 1e-4) if noise else torch.full_like(scores, 0.5)
-            return ((torch.sigmoid((torch.log(u / (1 - u)) + 4 * (scores - self.thresholds[level])) / 0.66) * 1.2) - 0.1).clamp(0, 1)
-        return gate(self.chunk_scores).cumprod(-1), gate(self.head_scores)
 
     def energy(self, level):
-        """Expected energy of a level's token as a share of the full network's."""
-        chunks, heads = self.gates(level, False)
+        """Expected energy of a level's token as a share of the full network's: by the chance that a gate is open, which has a slope everywhere."""
+        opens = lambda scores: torch.sigmoid(self.lean(scores, level) - HEAT * math.log(-STRETCH[0] / STRETCH[1]))
+        chunks, heads = self.fixed(level) or (opens(self.chunk_scores).cumprod(-1), opens(self.head_scores))
         return (always + chunks.sum() * chunk_bytes + heads.sum() * head_bytes) / everything
 
     def ascend(self):

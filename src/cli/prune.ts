@@ -5,7 +5,7 @@ import { findBoard } from '../board/boards/index.ts'
 import { byChain, byLevels, type Comparison, compare, yardsticks } from '../compress/compare.ts'
 import type { EnergyOptions } from '../compress/joules.ts'
 import { logFile, type Pruned, type PruneOptions, pruneCheckpoint } from '../compress/prune.ts'
-import { type Method, methods } from '../compress/rivals.ts'
+import { type Method, methods, orders } from '../compress/rivals.ts'
 import { stateFolder } from '../config/load.ts'
 import { calibrateKv } from '../engine/calibrate.ts'
 import { loadOrt } from '../engine/ort/api.ts'
@@ -46,7 +46,10 @@ export const pruneCommand = (): Command =>
     .requiredOption('--out <dir>', 'package folder to make; with --method all a folder of packages, one a method')
     .requiredOption('--calibration <file>', 'JSON Lines of {"system", "messages"} or {"text"}, or plain text')
     .addOption(
-      new Option('--method <name>', 'what decides the order; all: each in turn at the same shares, and compared')
+      new Option(
+        '--method <name>',
+        'what decides the order; all: each in turn at the same shares, and compared; trained: the levels in the checkpoint’s nesting.json',
+      )
         .choices([...methods, 'all'])
         .default('deap'),
     )
@@ -84,7 +87,7 @@ async function run(model: string, flags: Flags): Promise<void> {
   }
   const options = optionsOf(flags)
   const contenders: { method: Method; pruned: Pruned }[] = []
-  for (const name of method === 'all' ? methods : [method]) {
+  for (const name of method === 'all' ? orders : [method]) {
     // Rivals get the shares that the first one's levels have.
     const shares = contenders[0]?.pruned.manifest.levels.map(({ share }) => share)
     const path = method === 'all' ? join(out, name) : out

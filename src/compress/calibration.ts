@@ -63,7 +63,7 @@ export function calibrate(state: State, options: CalibrateOptions): Calibrated {
 
   const channels = state.once('channels', () => {
     const natural = Int32Array.from({ length: shape.ffnSize }, (_, c) => c)
-    if (method === 'random') return checkpoint.layers.map(() => natural)
+    if (method === 'random' || method === 'trained') return checkpoint.layers.map(() => natural)
     if (method === 'magnitude') return channelOrders(method, checkpoint, squaresOf(checkpoint), null)
     const plain = openWeights(checkpoint, {
       form: null,

@@ -24,13 +24,17 @@ export interface LevelChoice {
   readonly subnets: readonly Subnet[]
 }
 
-export interface ChoiceOptions {
+/** How sub-networks are measured. */
+export interface Yardstick {
   readonly groups: Groups
-  readonly links: readonly Link[]
   readonly joulesOf: (subnet: Subnet) => number
-  /** What sub-networks of the chain make of the held-out texts. */
+  /** What they make of the held-out texts. */
   readonly measure: (subnets: readonly Subnet[]) => readonly LevelScore[]
   readonly heldOutTokens: number
+}
+
+export interface ChoiceOptions extends Yardstick {
+  readonly links: readonly Link[]
   /** The same on the texts that groups were scored on, for changes that are searched for; absent: what adding up says holds. */
   readonly refineOn?: (subnets: readonly Subnet[]) => ArrayLike<number>
   readonly count: number
@@ -39,25 +43,12 @@ export interface ChoiceOptions {
 }
 
 /** Measures points of a chain and chooses levels among them. */
-export function chooseSubnets({
-  groups,
-  links,
-  joulesOf,
-  measure,
-  heldOutTokens,
-  refineOn,
-  count,
-  shares,
-}: ChoiceOptions): LevelChoice {
+export function chooseSubnets(options: ChoiceOptions): LevelChoice {
+  const { groups, links, joulesOf, refineOn, count, shares } = options
   const subnets = [...subnetsOf(groups, links)]
   const bytes = subnets.map((subnet) => bytesOf(groups, subnet))
   const places = sampled(bytes, measuredPoints)
-  const scores = measure(places.map((place) => subnets[place]))
-  const points = places.map((place, i): ChainPoint => {
-    // The full network differs from itself by rounding only.
-    const loss = place === 0 ? 0 : Math.max(0, scores[i].kl.reduce((a, b) => a + b, 0) / heldOutTokens)
-    return { place, share: bytes[place] / groups.bytes, joules: joulesOf(subnets[place]), loss }
-  })
+  const { points, scores } = measured(places, subnets, options)
   const nearest = (share: number): number =>
     bytes.reduce(
       (best, b, i) => (Math.abs(b / groups.bytes - share) < Math.abs(bytes[best] / groups.bytes - share) ? i : best),
@@ -75,6 +66,28 @@ export function chooseSubnets({
   const levels = problem.subnets(refineOn ? refine(problem, added, refineOn) : added)
   const different = levels.filter((level, k) => k === 0 || bytesOf(groups, level) > bytesOf(groups, levels[k - 1]))
   return { points, scores, places: chosen, subnets: different }
+}
+
+/** Measures levels that are settled, from the smallest to the full network. */
+export function keepSubnets(subnets: readonly Subnet[], options: Yardstick): LevelChoice {
+  const fromFull = subnets.toReversed()
+  const places = [...fromFull.keys()]
+  return { ...measured(places, fromFull, options), places: places.toReversed(), subnets }
+}
+
+/** Some of a chain's sub-networks (place 0 is the full one) as points. */
+function measured(
+  places: readonly number[],
+  subnets: readonly Subnet[],
+  { groups, joulesOf, measure, heldOutTokens }: Yardstick,
+): Pick<LevelChoice, 'points' | 'scores'> {
+  const scores = measure(places.map((place) => subnets[place]))
+  const points = places.map((place, i): ChainPoint => {
+    // The full network differs from itself by rounding only.
+    const loss = place === 0 ? 0 : Math.max(0, scores[i].kl.reduce((a, b) => a + b, 0) / heldOutTokens)
+    return { place, share: bytesOf(groups, subnets[place]) / groups.bytes, joules: joulesOf(subnets[place]), loss }
+  })
+  return { points, scores }
 }
 
 /** Losses of links made to add up to what was measured between two points; where they say nothing, all alike. */

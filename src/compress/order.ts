@@ -60,7 +60,7 @@ export function byLoss(
 
 /** A rival's order, from one look at the full network. */
 export function byOrder(
-  method: Exclude<Method, 'deap'>,
+  method: Exclude<Method, 'deap' | 'trained'>,
   bench: Calibrated,
   checkpoint: Checkpoint,
   groups: Groups,

@@ -11,23 +11,24 @@ import { importKey } from '../models/pipeline/identity.ts'
 import type { OnProgress } from '../models/pipeline/progress.ts'
 import type { Workspace } from '../models/pipeline/workspace.ts'
 import type { Checkpoint } from '../models/source/checkpoint.ts'
-import { calibrate, type OnStep } from './calibration.ts'
+import { type Calibrated, calibrate, type OnStep } from './calibration.ts'
 import { bytesOf } from './chain.ts'
 import type { EliminationOptions, Round } from './eliminate.ts'
 import { type Groups, groupsOf, type Subnet } from './groups.ts'
 import { type EnergyOptions, type TokenEnergy, tokenEnergy } from './joules.ts'
-import { chooseSubnets, type LevelChoice } from './levels.ts'
+import { chooseSubnets, keepSubnets, type LevelChoice } from './levels.ts'
 import { roundLine } from './log.ts'
 import { type LevelScore, measurePackage } from './measure.ts'
 import { type Memory, watchMemory } from './memory.ts'
 import { openNetwork } from './network.ts'
-import { byLoss, byOrder } from './order.ts'
+import { byLoss, byOrder, type Chain } from './order.ts'
 import { tokensOf } from './passes.ts'
 import { layerLevelsOf, shiftsOf } from './plan.ts'
 import { describePruning } from './provenance.ts'
 import { compensates, type Method } from './rivals.ts'
-import { openState } from './state.ts'
+import { openState, type State } from './state.ts'
 import { readCalibrationText, type Sample } from './text.ts'
+import { trainedSubnets } from './trained.ts'
 
 export interface PruneOptions extends Partial<EliminationOptions> {
   /** JSON Lines of conversations or text, or plain text. */
@@ -74,13 +75,14 @@ export async function pruneCheckpoint(source: string, out: string, options: Prun
   const startedAtMs = performance.now()
   const ort = loadOrt()
   return makePackage({ source, out }, async (checkpoint, workspace) => {
-    const made = await prune(ort, checkpoint, workspace, options)
+    const made = await prune(ort, source, checkpoint, workspace, options)
     return { ...made, seconds: (performance.now() - startedAtMs) / 1000 }
   })
 }
 
 async function prune(
   ort: Ort,
+  source: string,
   checkpoint: Checkpoint,
   workspace: Workspace,
   options: PruneOptions,
@@ -91,6 +93,7 @@ async function prune(
   const compensate = options.compensate ?? compensates[method]
   const { shape } = checkpoint
   const groups = groupsOf(shape, form)
+  const trained = method === 'trained' ? trainedSubnets(source, groups) : null
   const state = openState(workspace.folder, keyOf(checkpoint, options))
   const text = readCalibrationText(options.calibration, checkpoint, state.folder, texts, seed)
   const { samples } = text
@@ -100,28 +103,30 @@ async function prune(
   const bench = calibrate(state, { checkpoint, form, groups, network, samples, method, memoryBytes, onStep })
   try {
     const energy = energyOf(checkpoint, groups, samples, options.energy)
-    const chain =
-      method === 'deap'
-        ? byLoss(bench, state, groups, energy, options)
-        : byOrder(method, bench, checkpoint, groups, energy, options)
+    const chain = chainOf(method, bench, state, checkpoint, groups, energy, options)
     const means = compensate ? chain.means : bench.noMeans
     const { heldOut } = bench.places
     const tokens = heldOut.map((place) => tokensOf(samples, place))
-    const choice = chooseSubnets({
+    const yardstick = {
       groups,
-      links: chain.links,
-      joulesOf: (subnet) => energy.joules(bytesOf(groups, subnet)),
-      measure: (subnets) => {
+      joulesOf: (subnet: Subnet) => energy.joules(bytesOf(groups, subnet)),
+      measure: (subnets: readonly Subnet[]) => {
         const { kl, right } = bench.answer(subnets, means, heldOut)
         return kl.map((sums, i) => ({ kl: sums, right: right[i] }))
       },
       heldOutTokens: tokens.reduce((a, b) => a + b, 0),
-      ...(method === 'deap' && {
-        refineOn: (subnets: readonly Subnet[]) => bench.divergences(subnets, means, bench.places.scored),
-      }),
-      count: levels,
-      shares: options.shares,
-    })
+    }
+    const choice = trained
+      ? keepSubnets(trained, yardstick)
+      : chooseSubnets({
+          ...yardstick,
+          links: chain.links,
+          ...(method === 'deap' && {
+            refineOn: (subnets: readonly Subnet[]) => bench.divergences(subnets, means, bench.places.scored),
+          }),
+          count: levels,
+          shares: options.shares,
+        })
     const plan = {
       form,
       levels: layerLevelsOf(shape, groups, choice.subnets, bench.channels),
@@ -167,6 +172,21 @@ async function prune(
   } finally {
     bench.close()
   }
+}
+
+/** What is dropped, and in which order; nothing where training has settled it. */
+function chainOf(
+  method: Method,
+  bench: Calibrated,
+  state: State,
+  checkpoint: Checkpoint,
+  groups: Groups,
+  energy: TokenEnergy,
+  options: PruneOptions,
+): Chain {
+  if (method === 'trained') return { links: [], means: bench.noMeans, rounds: [] }
+  if (method === 'deap') return byLoss(bench, state, groups, energy, options)
+  return byOrder(method, bench, checkpoint, groups, energy, options)
 }
 
 function energyOf(

@@ -6,15 +6,19 @@ import { type Groups, groupNumber } from './groups.ts'
 import { seededShuffle } from './random.ts'
 import type { Fluctuations } from './statistics.ts'
 
-export const methods = ['deap', 'flap', 'magnitude', 'random'] as const
+/** Orders that can be compared on any checkpoint. */
+export const orders = ['deap', 'flap', 'magnitude', 'random'] as const
+/** An order, or the levels that a checkpoint was trained with. */
+export const methods = [...orders, 'trained'] as const
 export type Method = (typeof methods)[number]
 
-/** Whether a method puts the means of dropped channels in their place; magnitude and random pruning do not, as published. */
+/** Whether a method puts the means of dropped channels in their place; magnitude and random pruning do not, as published, and trained levels learnt without. */
 export const compensates: Readonly<Record<Method, boolean>> = {
   deap: true,
   flap: true,
   magnitude: false,
   random: false,
+  trained: false,
 }
 
 /** Sums of squares of a layer's weights, by channel and by query head's channel. */
@@ -46,7 +50,7 @@ export function squaresOf({ layers, tensors }: Checkpoint): Squares[] {
  * what their fluctuation does to the layer.
  */
 export function channelOrders(
-  method: Exclude<Method, 'random'>,
+  method: Exclude<Method, 'random' | 'trained'>,
   { shape, layers }: Checkpoint,
   weights: readonly Squares[],
   dense: Pick<Fluctuations, 'channels'> | null,
@@ -60,7 +64,7 @@ export function channelOrders(
 
 /** A rival's order of all groups, the first to go first, from one look at the full network. */
 export function rivalOrder(
-  method: Exclude<Method, 'deap'>,
+  method: Exclude<Method, 'deap' | 'trained'>,
   groups: Groups,
   dense: Pick<Fluctuations, 'channels'>,
   weights: readonly Squares[],

@@ -21,7 +21,7 @@ export const Settings = Type.Object({
     env: 'DEAPD_STATE_DIR',
     description: 'machine state; default /var/lib/deapd as a service, else the XDG state folder',
   }),
-  model: Type.String({ default: '', argument: 'DIR', description: 'model package; default the bundled support-xs' }),
+  model: Type.String({ default: '', argument: 'DIR', description: 'model package; default the bundled support-s' }),
   budget: Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()], {
     default: null,
     argument: 'W',

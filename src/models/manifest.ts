@@ -64,6 +64,7 @@ export const Manifest = Type.Object({
         Type.Literal('flap'),
         Type.Literal('magnitude'),
         Type.Literal('random'),
+        Type.Literal('trained'),
       ],
       { description: 'By what it was decided which channels and heads the levels leave out.' },
     ),
