@@ -253,11 +253,8 @@ t.test('damage to a package is named', async (t) => {
 t.test('the shipped package is what prune makes of the shipped checkpoint', async (t) => {
   const shipped = verifyPackage(bundledModelDir)
   const { weights, block } = shipped.manifest.quantisation
-  const calibration = join(
-    t.testdir({ 'calibration.txt': 'What is the status of order 4821? '.repeat(40) }),
-    'calibration.txt',
-  )
-  const out = join(t.testdir({}), 'support-s')
+  const dir = t.testdir({ 'calibration.txt': 'What is the status of order 4821? '.repeat(200) })
+  const [calibration, out] = [join(dir, 'calibration.txt'), join(dir, 'support-s')]
   const { manifest: made } = await pruneCheckpoint(join(modelsDir, 'support', 'checkpoint'), out, {
     calibration,
     method: 'trained',
