@@ -104,6 +104,17 @@ t.test('the verdict needs both halves', async (t) => {
   t.match(worse.verdict, { holds: false, energy: { holds: true }, accuracy: { holds: false } })
   t.match(worse.verdict.because, /accuracy is not shown/)
   t.equal(worse.label.class, null, 'no class outside the margin')
+  const mute = {
+    ...data,
+    arms: data.arms.map((arm) => ({ ...arm, answers: arm.answers.map((answer) => ({ ...answer, correct: false })) })),
+  }
+  const nothing = summarise(mute, inventedManifest)
+  t.match(nothing.verdict, { holds: false, accuracy: { holds: false, figure: /nothing to lose/ } })
+  t.match(nothing.label, { class: null, index: null, within_margin: false })
+  t.notOk(
+    nothing.comparisons.some(({ equivalence, margins }) => equivalence.equivalent || margins.some((m) => m.passes)),
+  )
+  t.notMatch(renderReport(nothing)['report.html'].replace(/<style>.*?<\/style>/s, ''), /NaN|undefined/)
 })
 
 t.test('arms that did not answer the same prompts are refused', async (t) => {

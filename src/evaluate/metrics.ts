@@ -36,7 +36,7 @@ export function energyConversion(of: {
 }): Conversion {
   const hardware = of.idealJoules / of.joules
   const algorithm = of.denseBytesPerToken / of.bytesPerToken
-  const kept = of.denseAccuracy > 0 ? of.accuracy / of.denseAccuracy : 1
+  const kept = of.denseAccuracy > 0 ? of.accuracy / of.denseAccuracy : 0
   const quality = of.withinMargin ? Math.min(1, kept) : 0
   return { hardware, algorithm, quality, efficiency: hardware * algorithm * quality }
 }

@@ -32,7 +32,7 @@ export function page(report: Report): string {
     {},
     el('h1', {}, escapeText(`${manifest.model}: energy and accuracy`)),
     p(
-      `${number(manifest.prompts)} paired prompts · ${manifest.board}, ${report.mainPowerState} · energy of ${manifest.energyOf} · ${manifest.date}`,
+      `${number(manifest.prompts)} paired prompts · ${manifest.board}, ${report.mainPowerState} · energy of ${manifest.energyOf} · ${manifest.date.slice(0, 10)}`,
       'sub',
     ),
     el(
@@ -105,7 +105,7 @@ function tiles(report: Report): string {
   const own = report.arms.find(({ arm }) => arm === report.primary)
   const dense = report.arms.find(({ arm }) => arm === report.reference)
   const main = report.comparisons.find(({ arm, against }) => arm === report.primary && against === report.reference)
-  const joint = [...report.arms].reverse().find(({ kind }) => kind === 'joint')
+  const joint = report.arms.find(({ kind }) => kind === 'joint')
   const together = report.comparisons.find(({ arm, against }) => arm === joint?.arm && against === report.reference)
   const tile = (name: string, value: string, small: string): string =>
     el(

@@ -200,14 +200,24 @@ export function levelTable({ levels }: Report): string {
 
 /** Whatever the run wrote down, one line a value. */
 export function manifestTable({ manifest }: Report): string {
+  const plain = (value: unknown): string =>
+    value === null
+      ? 'none'
+      : typeof value === 'number'
+        ? String(Number(value.toPrecision(6)))
+        : typeof value === 'object'
+          ? '–'
+          : String(value)
+  const isList = (value: unknown): value is unknown[] =>
+    Array.isArray(value) && value.every((each) => each === null || typeof each !== 'object')
   const flat = (value: unknown, key: string): Row[] =>
-    value !== null && typeof value === 'object' && Object.keys(value).length > 0
+    !isList(value) && value !== null && typeof value === 'object' && Object.keys(value).length > 0
       ? Object.entries(value).flatMap(([name, inner]) => flat(inner, key === '' ? name : `${key}.${name}`))
       : [
           {
             cells: [
               el('code', {}, escapeText(key)),
-              escapeText(value === null ? 'none' : typeof value === 'object' ? '–' : String(value)),
+              escapeText(isList(value) ? value.map(plain).join(', ') || '–' : plain(value)),
             ],
           },
         ]

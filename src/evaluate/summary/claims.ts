@@ -73,7 +73,9 @@ const rows: readonly Row[] = [
       const row = comparisons.find(({ arm, against }) => arm === level?.arm && against === reference)
       if (!row) return untested
       const figure = `${withInterval(row.accuracyPoints, (x) => signed(x))} points at ${percent(1 - (level.share ?? 1), 0)} fewer bytes`
-      return { figure, holds: row.accuracyPoints.value >= -1 }
+      // The reference must have a point to lose: its own accuracy is among the arms.
+      const dense = arms.find(({ arm }) => arm === reference)
+      return { figure, holds: row.accuracyPoints.value >= -1 && (dense?.accuracyPercent.value ?? 0) > 1 }
     },
   },
   {

@@ -1,5 +1,5 @@
 import { holm } from '../statistics/holm.ts'
-import { mapEstimate } from '../statistics/moments.ts'
+import { mapEstimate, mean } from '../statistics/moments.ts'
 import { discordance, equivalence, mcnemar, nonInferiority, tangoInterval } from '../statistics/proportions.ts'
 import { differences, pairedLogT, pairedT, type RatioTest, type TTest } from '../statistics/t-test.ts'
 import { wilcoxon } from '../statistics/wilcoxon.ts'
@@ -39,6 +39,9 @@ function comparePair({ arm, against, question }: Pair, tables: Tables, draws: Dr
       ([a, b]) => 1 - a / b,
     )
   const pair = discordance(own.correct, other.correct)
+  // Whoever is never right has nothing to lose: a test that cannot fail is not passed.
+  const canLose = (margin: number): boolean => 100 * mean(Float64Array.from(other.correct)) > margin
+  const equal = equivalence(pair, claimedMargin)
   const raw = differences(other.main.decodeJoules, own.main.decodeJoules)
   return {
     arm,
@@ -53,8 +56,11 @@ function comparePair({ arm, against, question }: Pair, tables: Tables, draws: Dr
     accuracyPoints: mapEstimate(tangoInterval(pair), (share) => 100 * share),
     discordant: { gained: pair.onlyFirst, lost: pair.onlySecond },
     mcnemarP: mcnemar(pair),
-    margins: margins.map((margin) => nonInferiority(pair, margin)),
-    equivalence: equivalence(pair, claimedMargin),
+    margins: margins.map((margin) => {
+      const test = nonInferiority(pair, margin)
+      return { ...test, passes: test.passes && canLose(margin) }
+    }),
+    equivalence: { ...equal, equivalent: equal.equivalent && canLose(claimedMargin) },
   }
 }
 

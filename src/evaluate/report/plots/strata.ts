@@ -30,6 +30,8 @@ export function strataFigure({ byStratum, strata, arms, reference, mainPowerStat
   const bar = Math.min(70, (room - 40) / shown.length)
   const look = (arm: (typeof shown)[number]) =>
     arm.arm === reference ? lookOf('dense') : lookOf(arm.kind === 'routed' ? 'deap' : arm.family)
+  // Arms of one look stand side by side: the second is fainter.
+  const isSecond = (i: number): boolean => shown[i].kind === 'joint' && shown[i - 1]?.kind === 'joint'
   const bars = strata.flatMap((stratum, g) => {
     const left = box.left + g * room + (room - bar * shown.length) / 2
     return [
@@ -38,8 +40,7 @@ export function strataFigure({ byStratum, strata, arms, reference, mainPowerStat
         const x = left + i * bar
         const { value, low, high } = row.decodeJoules
         const middle = x + bar / 2
-        // Two joint arms share a look; the fainter is the one without levels.
-        const faint = arm.kind === 'joint' && i < shown.length - 1 && shown[i + 1]?.kind === 'joint'
+        const faint = isSecond(i)
         return (
           el('rect', {
             x: x + 3,
@@ -81,7 +82,7 @@ export function strataFigure({ byStratum, strata, arms, reference, mainPowerStat
               height: 12,
               rx: 2,
               class: `${look(arm).series} bar`,
-              opacity: arm.kind === 'joint' && shown[i + 1]?.kind === 'joint' ? 0.55 : 1,
+              opacity: isSecond(i) ? 0.55 : 1,
             }),
         })),
       ) +
