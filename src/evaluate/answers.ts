@@ -23,6 +23,8 @@ export interface Chooser {
 /** A way to answer: `start` is called once an answer, before anything of it is decided. */
 export interface Lane {
   readonly start: (promptIds: readonly number[]) => Chooser
+  /** Prompts whose answer is known without running: theirs is left empty. */
+  readonly skips?: (promptIds: readonly number[]) => boolean
 }
 
 /** Every token after the first at one level. */
@@ -146,8 +148,10 @@ function decode({ model, tokenizer }: Loaded, begun: readonly Begun[], lane: Lan
   const jobs = begun.map((one): Job => {
     const limit = Math.min(maxTokens, model.contextTokens - one.promptIds.length)
     one.sequence.truncate(one.promptIds.length)
+    const ended = lane.skips?.(one.promptIds) ?? false
     const chooser = lane.start(one.promptIds)
-    const job: Job = { ...one, ids: [], levels: [], leads: [], refused: [], chooser, limit, ended: false }
+    const job: Job = { ...one, ids: [], levels: [], leads: [], refused: [], chooser, limit, ended }
+    if (ended) return job
     chooser.begin(one.first)
     take(job, one.first, full)
     return job

@@ -1,10 +1,12 @@
 import { probability } from '../../engine/complexity/estimate.ts'
+import { begin } from '../../engine/complexity/route.ts'
 import type { GridPoint, Logistic, RouteLimits } from '../../models/routing.ts'
 import type { Answerer, Lane, LaneAnswer } from '../answers.ts'
 import { quantile } from '../statistics/quantiles.ts'
-import { fitRequests, fitToken, isLoss, type LossKind, type Pinned, risksOf, tokenObservations } from './fit.ts'
-import { type Prepared, recordingLane, routedLane, runsRead, startedLane } from './lanes.ts'
+import { fitRequests, isLoss, type LossKind, type Pinned, risksOf, tokenObservations } from './fit.ts'
+import { neverLeaves, type Prepared, recordingLane, routedLane, runsRead, startedLane } from './lanes.ts'
 import { fixedSequence } from './learn-then-test.ts'
+import { fitLogistic } from './logistic.ts'
 import { evaluate, frontier, fullOnly, type Policy, type Started } from './policies.ts'
 
 /** Runs lanes over prompts; the caller shows progress. */
@@ -40,20 +42,17 @@ export interface Certified {
   readonly eco: RouteLimits
   readonly measured: Measured
   /** What the fitting half says of every pair of limits. */
-  readonly fitted: {
-    readonly policies: readonly Policy[]
-    readonly pinned: Pinned
-    readonly risks: readonly (readonly number[])[]
-  }
+  readonly policies: readonly Policy[]
 }
 
 /** Prompts of the fitting half that every start and limit of doubt is tried on: this is the longest part. */
 const tried = 1500
-/** Parts of the tokens of smaller levels that a limit of doubt sends back, and calm tokens before going down again. */
-const flagged = [0.3, 0.15, 0.08, 0.04, 0.015, 0.005]
-const holds = [1, 4]
+/** Parts of the tokens of smaller levels that a limit of doubt sends back. */
+const flagged = [0.4, 0.25, 0.15, 0.08, 0.04, 0.015]
+/** Calm tokens before an answer goes down again: answers are short, and a change of level costs nothing. */
+const hold = 2
 /** Quantiles of the estimated risks that are tried as limits of risk. */
-const riskQuantiles = Array.from({ length: 13 }, (_, k) => (k + 1) / 14)
+const riskQuantiles = Array.from({ length: 19 }, (_, k) => (k + 1) / 20)
 /** Points of the tested sequence besides the full network, and how far beyond the margin it goes. */
 const points = 14
 const beyond = 3
@@ -63,49 +62,68 @@ const beyond = 3
  * half says, and tests it on the other half, where every point is answered by the very router that the daemon uses.
  */
 export function certify(inputs: CertifyInputs): Certified {
-  const { shares, fit, calibration, loss, margin, confidence } = inputs
-  const { run } = inputs
+  const { run, shares, fit, calibration, loss, margin, confidence } = inputs
   const full = shares.length - 1
-  const fitPinned = runPinned(run, 'the fitting half at every level', fit, shares)
-  const requests = fitRequests(fit, fitPinned, loss)
+  const fitPinned = runPinned(run, 'prompts of the fitting half, at every level', fit, shares)
   const observations = tokenObservations(fit, fitPinned)
-  const token = fitToken(observations)
-  const risks = risksOf(fit, requests, fitPinned.recordings[full])
+  const token = fitLogistic(observations)
   const doubts = observations.map(({ signals }) => probability(token, signals))
   const doubtLimits = observations.length > 0 ? [...flagged.map((part) => quantile(doubts, 1 - part)), 1] : [1]
-  const riskLimits = [...new Set([...riskQuantiles.map((q) => quantile(risks.flat(), q)), 1])]
 
   const some = fit.slice(0, tried)
   const fitFull = fitPinned.answers[full].slice(0, tried)
-  const dense = Float64Array.from(fitFull, (answer) => runsRead(answer, shares))
   const lostOf = (prompts: readonly Prepared[], of: readonly LaneAnswer[], than: readonly LaneAnswer[]): Uint8Array =>
     Uint8Array.from(prompts, ({ answer }, i) => (isLoss(loss, answer, than[i], of[i]) ? 1 : 0))
-  const tries = holds.map((hold) => {
-    const ways = doubtLimits.flatMap((doubt) => shares.slice(0, -1).map((_, start) => ({ start, doubt })))
-    const lanes = ways.map((way) => startedLane({ token, hold }, way, shares, some))
-    const started = run(`starts and limits of doubt, hold ${hold}`, some, lanes).map(
-      (answers, i): Started => ({
-        ...ways[i],
-        lost: lostOf(some, answers, fitFull),
-        read: Float64Array.from(answers, (answer) => runsRead(answer, shares)),
-      }),
-    )
-    const policies = evaluate(started, risks.slice(0, tried), dense, riskLimits)
-    // The hold that reads least where the fitting half loses half of the margin.
-    const fitting = policies.filter(({ losses }) => losses <= (margin / 2) * some.length)
-    return { hold, policies, best: Math.min(1, ...fitting.map(({ cost }) => cost)) }
-  })
-  const { hold, policies } = tries.reduce((a, b) => (b.best < a.best ? b : a))
+  const ways = doubtLimits.flatMap((doubt) => shares.slice(0, -1).map((_, start) => ({ start, doubt })))
+  const started = runRouted(
+    run,
+    'prompts of the fitting half, from every level',
+    some,
+    fitPinned,
+    ways.map(({ start, doubt }) => ({
+      lane: startedLane({ token, hold }, { start, doubt }, shares, some),
+      same: ({ promptIds }) => {
+        const recording = fitPinned.recordings[start].get(promptIds)
+        return recording && neverLeaves(recording, start, { token, hold }, { risk: 1, doubt }, full) ? start : null
+      },
+    })),
+  ).map(
+    (answers, i): Started => ({
+      ...ways[i],
+      lost: lostOf(some, answers, fitFull),
+      read: Float64Array.from(answers, (answer) => runsRead(answer, shares)),
+    }),
+  )
+  const requests = fitRequests(some, fitPinned, started)
+  const risks = risksOf(some, requests, fitPinned.recordings[full])
+  const riskLimits = [...new Set([...riskQuantiles.map((q) => quantile(risks.flat(), q)), 1])]
+  const dense = Float64Array.from(fitFull, (answer) => runsRead(answer, shares))
+  const policies = evaluate(started, risks, dense, riskLimits)
   const front = frontier(policies, beyond * margin * some.length, points)
-  const limits: RouteLimits[] = [
-    fullOnly,
-    ...front.filter(({ cost }) => cost < 1).map(({ risk, doubt }) => ({ risk, doubt })),
-  ]
+  const sequence = front.filter(({ cost }) => cost < 1).map(({ risk, doubt }) => ({ risk, doubt }))
+  const limits: RouteLimits[] = [fullOnly, ...sequence]
 
-  const pinned = runPinned(run, 'the calibration half at every level', calibration, shares)
+  const pinned = runPinned(run, 'prompts of the calibration half, at every level', calibration, shares)
   const fullAnswers = pinned.answers[full]
-  const lanes = limits.slice(1).map((each) => routedLane({ requests, token, hold }, each, shares, calibration))
-  const answers = [fullAnswers, ...run('the calibration half, routed', calibration, lanes)]
+  const startOf = risksOf(calibration, requests, pinned.recordings[full])
+  const index = new Map(calibration.map(({ promptIds }, i) => [promptIds, i]))
+  const routed = runRouted(
+    run,
+    'prompts of the calibration half, routed',
+    calibration,
+    pinned,
+    sequence.map((each) => ({
+      lane: routedLane({ requests, token, hold }, each, shares, calibration),
+      same: ({ promptIds }) => {
+        const { level } = begin({ ...each, hold, full }, startOf[index.get(promptIds) ?? 0]).state
+        const recording = pinned.recordings[level].get(promptIds)
+        return level === full || (recording && neverLeaves(recording, level, { token, hold }, each, full))
+          ? level
+          : null
+      },
+    })),
+  )
+  const answers = [fullAnswers, ...routed]
   const lost = answers.map((each) => lostOf(calibration, each, fullAnswers))
   const losses = lost.map((each) => each.reduce((a, b) => a + b, 0))
   const { pValues, chosen } = fixedSequence(losses, calibration.length, margin, confidence)
@@ -116,16 +134,25 @@ export function certify(inputs: CertifyInputs): Certified {
   })
   const measured = { answers, lost, full: fullAnswers, pinned }
   const eco = limits[limits.length - 1]
-  return {
-    requests,
-    token,
-    hold,
-    grid,
-    chosen: chosen ?? 0,
-    eco,
-    measured,
-    fitted: { policies, pinned: fitPinned, risks },
-  }
+  return { requests, token, hold, grid, chosen: chosen ?? 0, eco, measured, policies }
+}
+
+interface Way {
+  readonly lane: Lane
+  /** The level whose pinned answer is the routed one too; null where it must be run. */
+  readonly same: (prompt: Prepared) => number | null
+}
+
+/** Routed answers, of which those that never leave their level are taken from the pinned ones. */
+function runRouted(run: Runner, what: string, prompts: readonly Prepared[], pinned: Pinned, ways: readonly Way[]) {
+  const known = ways.map(({ same }) => new Map(prompts.map((prompt) => [prompt.promptIds, same(prompt)])))
+  const lanes = ways.map(({ lane }, i): Lane => ({ ...lane, skips: (ids) => known[i].get(ids) !== null }))
+  return run(what, prompts, lanes).map((answers, way) =>
+    answers.map((answer, i) => {
+      const level = known[way].get(prompts[i].promptIds) ?? null
+      return level === null ? answer : pinned.answers[level][i]
+    }),
+  )
 }
 
 function runPinned(run: Runner, what: string, prompts: readonly Prepared[], shares: readonly number[]): Pinned {

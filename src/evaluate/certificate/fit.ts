@@ -4,6 +4,7 @@ import type { LaneAnswer } from '../answers.ts'
 import { normalise } from '../support/score.ts'
 import type { Prepared, Recording } from './lanes.ts'
 import { fitLogistic, type Observation } from './logistic.ts'
+import type { Started } from './policies.ts'
 
 /** What counts as a loss: `answers` where right answers are known, `texts` where they are not. */
 export type LossKind = 'answers' | 'texts'
@@ -22,15 +23,24 @@ export function isLoss(kind: LossKind, answer: string | null, full: LaneAnswer, 
   return a === right && b !== right
 }
 
-/** Per level below the full one: P(the level alone answers wrongly | signals of the request). */
-export function fitRequests(prompts: readonly Prepared[], { answers, recordings }: Pinned, kind: LossKind): Logistic[] {
+/**
+ * Per level below the full one: P(an answer that starts there is lost | signals of the request), over all the limits of doubt that
+ * were tried: what counts is the answer that is given in the end, not what the level alone would have said.
+ */
+export function fitRequests(
+  prompts: readonly Prepared[],
+  { answers, recordings }: Pinned,
+  started: readonly Started[],
+): Logistic[] {
   const full = answers.length - 1
-  return answers.slice(0, -1).map((ofLevel, level) =>
+  return answers.slice(0, -1).map((_, level) =>
     fitLogistic(
-      prompts.map(({ promptIds, answer }, i): Observation => {
-        const signals = recordings[level].get(promptIds)?.request
+      prompts.flatMap(({ promptIds }, i): Observation[] => {
+        const signals = recordings[full].get(promptIds)?.request
         if (!signals) throw new Error('a prompt was not recorded')
-        return { signals: { ...signals }, happened: isLoss(kind, answer, answers[full][i], ofLevel[i]) }
+        return started
+          .filter(({ start }) => start === level)
+          .map(({ lost }) => ({ signals: { ...signals }, happened: lost[i] > 0 }))
       }),
     ),
   )
@@ -55,9 +65,6 @@ export function tokenObservations(prompts: readonly Prepared[], { answers, recor
     }),
   )
 }
-
-/** P(the full network would choose another token | signals of the token). */
-export const fitToken = (observations: readonly Observation[]): Logistic => fitLogistic(observations)
 
 /** Estimated risks per prompt and level. */
 export function risksOf(

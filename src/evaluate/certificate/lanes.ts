@@ -1,7 +1,8 @@
 import type { RequestSignals, TokenSignals } from '../../engine/complexity/estimate.ts'
-import { requestSignals } from '../../engine/complexity/estimate.ts'
+import { doubtSignals, probability, requestSignals } from '../../engine/complexity/estimate.ts'
 import type { PromptFeatures } from '../../engine/complexity/features.ts'
 import { createObserver } from '../../engine/complexity/observe.ts'
+import { type RouteState, route } from '../../engine/complexity/route.ts'
 import { createRouter } from '../../engine/complexity/router.ts'
 import { uncertaintyOf } from '../../engine/complexity/uncertainty.ts'
 import type { RouteLimits, Routing } from '../../models/routing.ts'
@@ -74,6 +75,26 @@ export function startedLane(
   const certain = 50
   const requests = shares.slice(0, -1).map((_, level) => ({ bias: level < start ? certain : -certain, weights: {} }))
   return routedLane({ ...routing, requests }, { risk: 0.5, doubt }, shares, prompts)
+}
+
+/**
+ * Whether an answer that was recorded at the level it starts at never leaves it within these limits. Then routed it would be the
+ * very same, and need not be run again.
+ */
+export function neverLeaves(
+  { tokens }: Recording,
+  start: number,
+  { token, hold }: Pick<Routing, 'token' | 'hold'>,
+  limits: RouteLimits,
+  full: number,
+): boolean {
+  let state: RouteState = { level: start, start, unease: 0, calm: 0 }
+  return tokens.every((signals) => {
+    const doubt = probability(token, doubtSignals(signals))
+    const next = route({ ...limits, hold, full }, state, { level: start, doubt, highest: full })
+    state = next.state
+    return !next.redo && state.level === start
+  })
 }
 
 /** Weight bytes that decoding an answer read, in units of the full network's: one for each run at the full level. */
