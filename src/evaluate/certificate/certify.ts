@@ -45,16 +45,14 @@ export interface Certified {
   readonly policies: readonly Policy[]
 }
 
-/** Prompts of the fitting half that every start and limit of doubt is tried on: this is the longest part. */
-const tried = 1500
 /** Parts of the tokens of smaller levels that a limit of doubt sends back. */
-const flagged = [0.4, 0.25, 0.15, 0.08, 0.04, 0.015]
+const flagged = [0.12, 0.06, 0.03, 0.015, 0.006]
 /** Calm tokens before an answer goes down again: answers are short, and a change of level costs nothing. */
 const hold = 2
 /** Quantiles of the estimated risks that are tried as limits of risk. */
-const riskQuantiles = Array.from({ length: 19 }, (_, k) => (k + 1) / 20)
+const riskQuantiles = Array.from({ length: 39 }, (_, k) => (k + 1) / 40)
 /** Points of the tested sequence besides the full network, and how far beyond the margin it goes. */
-const points = 14
+const points = 18
 const beyond = 3
 
 /**
@@ -70,18 +68,17 @@ export function certify(inputs: CertifyInputs): Certified {
   const doubts = observations.map(({ signals }) => probability(token, signals))
   const doubtLimits = observations.length > 0 ? [...flagged.map((part) => quantile(doubts, 1 - part)), 1] : [1]
 
-  const some = fit.slice(0, tried)
-  const fitFull = fitPinned.answers[full].slice(0, tried)
+  const fitFull = fitPinned.answers[full]
   const lostOf = (prompts: readonly Prepared[], of: readonly LaneAnswer[], than: readonly LaneAnswer[]): Uint8Array =>
     Uint8Array.from(prompts, ({ answer }, i) => (isLoss(loss, answer, than[i], of[i]) ? 1 : 0))
   const ways = doubtLimits.flatMap((doubt) => shares.slice(0, -1).map((_, start) => ({ start, doubt })))
   const started = runRouted(
     run,
     'prompts of the fitting half, from every level',
-    some,
+    fit,
     fitPinned,
     ways.map(({ start, doubt }) => ({
-      lane: startedLane({ token, hold }, { start, doubt }, shares, some),
+      lane: startedLane({ token, hold }, { start, doubt }, shares, fit),
       same: ({ promptIds }) => {
         const recording = fitPinned.recordings[start].get(promptIds)
         return recording && neverLeaves(recording, start, { token, hold }, { risk: 1, doubt }, full) ? start : null
@@ -90,16 +87,16 @@ export function certify(inputs: CertifyInputs): Certified {
   ).map(
     (answers, i): Started => ({
       ...ways[i],
-      lost: lostOf(some, answers, fitFull),
+      lost: lostOf(fit, answers, fitFull),
       read: Float64Array.from(answers, (answer) => runsRead(answer, shares)),
     }),
   )
-  const requests = fitRequests(some, fitPinned, started)
-  const risks = risksOf(some, requests, fitPinned.recordings[full])
+  const requests = fitRequests(fit, fitPinned, started)
+  const risks = risksOf(fit, requests, fitPinned.recordings[full])
   const riskLimits = [...new Set([...riskQuantiles.map((q) => quantile(risks.flat(), q)), 1])]
   const dense = Float64Array.from(fitFull, (answer) => runsRead(answer, shares))
   const policies = evaluate(started, risks, dense, riskLimits)
-  const front = frontier(policies, beyond * margin * some.length, points)
+  const front = frontier(policies, beyond * margin * fit.length, points)
   const sequence = front.filter(({ cost }) => cost < 1).map(({ risk, doubt }) => ({ risk, doubt }))
   const limits: RouteLimits[] = [fullOnly, ...sequence]
 

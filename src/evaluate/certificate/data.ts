@@ -80,14 +80,14 @@ export interface Split<T> {
   readonly rest: readonly T[]
 }
 
-/** Most prompts of each half: more add seconds and hardly any savings (deap.md §5). */
-const most = 3000
+/** Most prompts of each part: more would take longer and save hardly more. */
+const most = { calibration: 3000, fit: 1500 }
 
-/** Splits in an order drawn from `seed`: half for the fit and half for the calibration, at most 3,000 each. */
+/** Splits in an order drawn from `seed`: half for the calibration, at most 3,000, then up to 1,500 for the fit. */
 export function splitBySeed<T>(items: readonly T[], seed: number): Split<T> {
   const order = seededRandom(seed).sample(items, items.length)
-  const calibration = Math.min(most, Math.floor(items.length / 2))
-  const fit = Math.min(most, items.length - calibration)
+  const calibration = Math.min(most.calibration, Math.floor(items.length / 2))
+  const fit = Math.min(most.fit, items.length - calibration)
   return {
     calibration: order.slice(0, calibration),
     fit: order.slice(calibration, calibration + fit),
