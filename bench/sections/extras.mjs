@@ -1,4 +1,4 @@
-import { greedy } from '../../dist/cli/run-engine.js'
+import { greedy } from '../../dist/engine/protocol.js'
 import { createSampler } from '../../dist/engine/sampler.js'
 import { median, spread } from '../../dist/evaluate/statistics/quantiles.js'
 import { calmly } from '../calm.mjs'
