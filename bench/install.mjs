@@ -16,7 +16,8 @@ export function installLlama() {
     'node_modules/node-llama-cpp'
   ]
   const library = `@node-llama-cpp/${process.platform}-${process.arch}`
-  if (!installed('node-llama-cpp', version)) npm('ci')
+  // Not `npm ci`: the lock file lacks the libraries of other platforms, and it refuses for them.
+  if (!installed('node-llama-cpp', version)) npm('install', '--no-save')
   if (!installed(library, version)) npm('install', '--no-save', '--no-package-lock', `${library}@${version}`)
   return version
 }
