@@ -19,6 +19,7 @@ import { readAll } from '../dist/compress/reading.js'
 import { openSpool } from '../dist/compress/spool.js'
 import { fluctuations } from '../dist/compress/statistics.js'
 import { openWeights } from '../dist/compress/weights.js'
+import { returnMemory } from '../dist/engine/ort/allocator.js'
 import { loadOrt } from '../dist/engine/ort/api.js'
 import { openCheckpoint } from '../dist/models/source/open.js'
 import { writeBigModel } from './big-model.mjs'
@@ -51,6 +52,7 @@ async function measure(layers, folder) {
     console.log(`${name}: ${seconds[name].toFixed(1)} s`)
     return result
   }
+  returnMemory()
   const checkpoint = openCheckpoint(join(folder, 'model'))
   const { shape } = checkpoint
   const form = { quantisation: 'int4', block: 128, rounding: 'nearest' }

@@ -102,7 +102,7 @@ export function openNetwork(ort: Ort, folder: string, shape: LlamaShape, groups:
   const referenceHead = runner('head reference', () => drawCalibrationHead(shape, false))
   const groupErrors = runner('errors', () => drawGroupErrors(hiddenSize))
   // What every pruning needs is open from the start.
-  for (const gives of ['sums', 'keys'] as const) layerRunner(false, gives)
+  for (const past of [false, true]) for (const gives of ['keys and sums', 'keys'] as const) layerRunner(past, gives)
   for (const gives of ['sums', 'nothing'] as const) layerRunner(true, gives)
   const { cos, sin } = rotaryTables(shape)
   const rotary = [contextTokens, headSize / 2]

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { returnMemory } from '../engine/ort/allocator.ts'
 import { loadOrt, type Ort } from '../engine/ort/api.ts'
 import { formOf, makePackage, withPool, writeManifest, writePackage } from '../models/import.ts'
 import type { Manifest } from '../models/manifest.ts'
@@ -73,6 +74,7 @@ export const logFile = 'prune-log.jsonl'
  */
 export async function pruneCheckpoint(source: string, out: string, options: PruneOptions): Promise<Pruned> {
   const startedAtMs = performance.now()
+  returnMemory()
   const ort = loadOrt()
   return makePackage({ source, out }, async (checkpoint, workspace) => {
     const made = await prune(ort, source, checkpoint, workspace, options)

@@ -1,6 +1,6 @@
-import { fullSubnet, maskOf } from './groups.ts'
-import type { LayerSums } from './network.ts'
-import { type Bench, batches, carve, noMeans } from './passes.ts'
+import { fullSubnet, maskOf, type Subnet } from './groups.ts'
+import type { LayerMeans, LayerSums } from './network.ts'
+import { type Bench, batches, bytesPerRow, carve, growing, noMeans } from './passes.ts'
 import type { Spool } from './spool.ts'
 import type { Sample } from './text.ts'
 import type { WeightStream } from './weights.ts'
@@ -17,8 +17,13 @@ export function readAll(
   spool: Spool | null,
 ): Int32Array[][] {
   const { shape, groups, network, samples, budgetBytes } = bench
-  const subnet = fullSubnet(groups)
-  const means = noMeans(shape, groups)
+  const pieces = {
+    masks: fullSubnet(groups),
+    means: noMeans(shape, groups),
+    keys: growing(),
+    values: growing(),
+    tokens: Math.max(fewestTokens, Math.floor(budgetBytes / bytesPerRow(shape, groups))),
+  }
   const tops: Int32Array[][] = samples.map(() => [])
   for (const batch of batches(
     samples.map(({ ids }) => 4 * ids.length * shape.hiddenSize),
@@ -32,19 +37,16 @@ export function readAll(
     for (let layer = 0; layer < shape.layers; layer++) {
       const loaded = weights.layer(layer)
       for (const [i, sample] of batch.entries()) {
-        const { ids, ranges } = samples[sample]
-        const rows = {
-          variants: 1,
-          tokens: ids.length,
-          position: 0,
-          past: null,
-          masks: { heads: maskOf(groups, subnet, layer, 'heads'), mlp: maskOf(groups, subnet, layer, 'mlp') },
-          means: means[layer],
-        }
-        network.layer(loaded, rows, hidden[i], {
-          ...(spool && { keys: (keys, values) => spool.writeKeys(sample, layer, keys, values) }),
-          ...(sums && { sums: { into: sums[layer], counted: countedIn(ids.length, ranges) } }),
-        })
+        const { keys, values } = readLayer(
+          bench,
+          pieces,
+          layer,
+          loaded,
+          samples[sample],
+          hidden[i],
+          sums?.[layer] ?? null,
+        )
+        spool?.writeKeys(sample, layer, keys, values)
       }
     }
     if (!spool) continue
@@ -60,6 +62,47 @@ export function readAll(
     }
   }
   return tops
+}
+
+/** A piece of fewer tokens is not worth a run. */
+const fewestTokens = 8
+
+interface Pieces {
+  readonly masks: Subnet
+  readonly means: readonly LayerMeans[]
+  readonly keys: Bench['room']
+  readonly values: Bench['room']
+  readonly tokens: number
+}
+
+/** Runs one layer over a whole sample, in pieces that fit the budget, and gives its keys and values. */
+function readLayer(
+  { shape, groups, network }: Bench,
+  { masks, means, keys, values, tokens }: Pieces,
+  layer: number,
+  loaded: ReturnType<WeightStream['layer']>,
+  { ids, ranges }: Sample,
+  hidden: Float32Array,
+  sums: LayerSums | null,
+): { readonly keys: Float32Array; readonly values: Float32Array } {
+  const width = shape.kvHeads * shape.headSize
+  const all = { keys: keys(ids.length * width), values: values(ids.length * width) }
+  const counted = countedIn(ids.length, ranges)
+  const mask = { heads: maskOf(groups, masks, layer, 'heads'), mlp: maskOf(groups, masks, layer, 'mlp') }
+  for (let from = 0; from < ids.length; from += tokens) {
+    const to = Math.min(ids.length, from + tokens)
+    const before = from * width
+    const past = from === 0 ? null : { keys: all.keys.subarray(0, before), values: all.values.subarray(0, before) }
+    const rows = { variants: 1, tokens: to - from, position: from, past, masks: mask, means: means[layer] }
+    network.layer(loaded, rows, hidden.subarray(from * shape.hiddenSize, to * shape.hiddenSize), {
+      keys(newKeys, newValues) {
+        all.keys.set(newKeys, before)
+        all.values.set(newValues, before)
+      },
+      ...(sums && { sums: { into: sums, counted: counted.subarray(from, to) } }),
+    })
+  }
+  return all
 }
 
 function countedIn(tokens: number, ranges: Sample['ranges']): Float32Array {

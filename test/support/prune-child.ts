@@ -10,7 +10,7 @@ await pruneCheckpoint(source, out, {
   levels: 4,
   texts: 12,
   threads: 1,
-  floorShare: 0.5,
+  floorShare: 0.72,
   onStep: (_done, _total, what) => {
     if (what.startsWith('%') && ++rounds === 2) process.kill(process.pid, 'SIGKILL')
   },
