@@ -8,7 +8,7 @@ import type { Contestant } from './arms.ts'
 export interface Collected {
   /** answers[lane][prompt]. */
   readonly answers: readonly (readonly LaneAnswer[])[]
-  /** Processor seconds of reading the prompts, and of decoding in each lane. */
+  /** Seconds on the clock of reading the prompts, and of decoding in each lane. */
   readonly prefillSeconds: number
   readonly laneSeconds: readonly number[]
 }

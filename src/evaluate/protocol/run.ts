@@ -98,7 +98,7 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
         packages: packagesOf(all),
         energy: energyConditions(board),
         machine: machine(),
-        answers: { workers, maxTokens, batchOnBoard: 1, processorSeconds: answered.processorSeconds },
+        answers: { workers, maxTokens, batchOnBoard: 1, runSeconds: answered.runSeconds },
         seeds: { questions: seed, randomRouting: seed, throttling: seed, priors: [seed, seed + draws - 1] },
       },
     },
@@ -116,9 +116,9 @@ async function answerAll(
   asked: readonly Asked[],
   { work, questions, onProgress }: EvaluationOptions,
   pool: Pool,
-): Promise<{ arms: AnsweredArm[]; processorSeconds: Record<string, number> }> {
+): Promise<{ arms: AnsweredArm[]; runSeconds: Record<string, number> }> {
   const arms: AnsweredArm[] = []
-  const processorSeconds: Record<string, number> = {}
+  const runSeconds: Record<string, number> = {}
   for (const contestant of all) {
     const { name, dir, cost } = contestant
     // All but another package have the tokenizer of the one under test.
@@ -131,10 +131,10 @@ async function answerAll(
       pool,
       onProgress: (done, total) => onProgress(done, total, `prompts answered by ${name}`),
     })
-    processorSeconds[`${name}, prompts`] = prefillSeconds
+    runSeconds[`${name}, prompts`] = prefillSeconds
     for (const [lane, arm] of contestant.arms.entries()) {
       const { lane: _, ...info } = arm
-      processorSeconds[info.arm] = laneSeconds[lane]
+      runSeconds[info.arm] = laneSeconds[lane]
       arms.push(
         plainArm(
           info,
@@ -145,5 +145,5 @@ async function answerAll(
       )
     }
   }
-  return { arms, processorSeconds }
+  return { arms, runSeconds }
 }
