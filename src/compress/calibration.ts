@@ -43,7 +43,7 @@ export interface CalibrateOptions {
 export type OnStep = (done: number, total: number, what: string) => void
 
 /** Least and most bytes that intermediate results may take, whatever the model. */
-const [leastBudget, mostBudget] = [0.5e6, 512e6]
+const [leastBudget, mostBudget] = [2e6, 512e6]
 
 export function calibrate(state: State, options: CalibrateOptions): Calibrated {
   const { checkpoint, form, groups, samples, method, memoryBytes, onStep } = options
@@ -54,7 +54,7 @@ export function calibrate(state: State, options: CalibrateOptions): Calibrated {
     4 * shape.vocabSize * shape.hiddenSize,
   )
   const keep = modelBytes <= memoryBytes / 2
-  const budgetBytes = Math.min(mostBudget, Math.max(leastBudget, modelBytes / 16))
+  const budgetBytes = Math.min(mostBudget, Math.max(leastBudget, modelBytes / 4))
   const { network } = options
   const bench: Bench = { shape, groups, network, samples, budgetBytes, room: growing() }
   const padded = groups.chunks * groups.chunkChannels

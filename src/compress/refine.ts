@@ -3,7 +3,7 @@ import { type Counts, type GateProblem, moved } from './gates.ts'
 import type { Subnet } from './groups.ts'
 
 /** Changes that are measured at a time, for each lane and in all, and how often. */
-const [perLane, atOnce, mostRounds] = [8, 96, 24]
+const [perLane, atOnce, mostRounds] = [6, 48, 12]
 
 interface Change {
   readonly lane: number
