@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { deapd, startDaemon } from './support/daemon.ts'
+import { deapd, startDaemon, workFolder } from './support/daemon.ts'
 
 /** The governor may never go without a tick for longer (issue 2: "no gap > 200 ms"). */
 const longestGapMs = 200
@@ -114,7 +114,7 @@ t.test('kill -9 of the engine in the middle of an answer', async (t) => {
 })
 
 t.test('kill -9 of the daemon leaves clocks that `deapd restore` puts back', async (t) => {
-  const stateDir = t.testdir()
+  const stateDir = workFolder(t)
   const first = await startDaemon(t, { stateDir })
   t.match(await first.end('SIGTERM'), { code: 0 })
   const originals = readClocks(stateDir)
@@ -134,7 +134,7 @@ t.test('kill -9 of the daemon leaves clocks that `deapd restore` puts back', asy
 })
 
 t.test('Ctrl-C ends it within 5 s, also in the middle of an answer, and the clocks are as they were', async (t) => {
-  const stateDir = t.testdir()
+  const stateDir = workFolder(t)
   const daemon = await startDaemon(t, { stateDir })
   const ending = new AbortController()
   t.teardown(() => ending.abort())

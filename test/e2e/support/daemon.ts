@@ -11,6 +11,15 @@ export const repository = fileURLToPath(new URL('../../..', import.meta.url))
 /** The built command: these tests see what a user starts, not the sources. */
 export const main = join(repository, 'dist/main.js')
 
+/**
+ * A folder for processes that the test starts. tap removes a test's folder before it runs the teardowns that were registered after
+ * it, so it would go from under a running process; with one registered first it goes last.
+ */
+export function workFolder(t: Test): string {
+  t.teardown(() => {})
+  return t.testdir()
+}
+
 /** How a process ended and how long that took from the signal on. */
 export interface Ending {
   readonly code: number | null
@@ -74,7 +83,7 @@ export async function startDaemon(
   t: Test,
   options: { args?: string[]; stateDir?: string; env?: NodeJS.ProcessEnv } = {},
 ): Promise<RunningDaemon> {
-  const stateDir = options.stateDir ?? t.testdir()
+  const stateDir = options.stateDir ?? workFolder(t)
   const args = ['--state', stateDir, '--listen', '127.0.0.1:0', '--mqtt', 'embedded:0', ...(options.args ?? [])]
   const child = spawn(process.execPath, [main, 'serve', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
