@@ -123,3 +123,6 @@ export interface RunManifest {
   readonly grid: { readonly name: string; readonly gramsPerKwh: number; readonly year: number; readonly source: string }
   readonly details: Readonly<Record<string, unknown>>
 }
+
+/** The arm of levels, clocks and drafts together. */
+export const togetherArm = 'joint'

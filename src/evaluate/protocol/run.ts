@@ -7,7 +7,7 @@ import { openPackage } from '../../models/package.ts'
 import { version } from '../../version.ts'
 import type { Asked } from '../answering/block.ts'
 import { openPool, type Pool } from '../answering/pool.ts'
-import type { ArmRun, EvaluationData, RunManifest } from '../records.ts'
+import { type ArmRun, type EvaluationData, type RunManifest, togetherArm } from '../records.ts'
 import { type Contestant, contestsOf, energyOf, primaryArm, referenceArm } from './arms.ts'
 import { type AnsweredArm, certificateState, jointArm, plainArm, randomArm, scored } from './assemble.ts'
 import { collect } from './collect.ts'
@@ -58,7 +58,7 @@ export async function evaluate(options: EvaluationOptions): Promise<{ data: Eval
   const joint = { board, mode: main, shape: manifest.shape, maxTokens }
   arms.push(
     randomArm(routed, levels, prompts, settingOf(board, main, routed), seed),
-    jointArm(routed, { arm: 'joint', title: 'DEAP routed, clocks and drafts' }, prompts, joint),
+    jointArm(routed, { arm: togetherArm, title: 'DEAP routed, clocks and drafts' }, prompts, joint),
     jointArm(reference, { arm: 'lossless', title: 'dense int4, clocks and drafts' }, prompts, joint),
   )
   const data: EvaluationData = {

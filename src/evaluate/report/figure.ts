@@ -24,23 +24,39 @@ export const provenance = ({ joules, accuracy }: RunManifest): string =>
 
 const head = 44
 
-/** The drawing with title and provenance; inside a page the page brings the colours. */
-export function drawing(figure: Figure, manifest: RunManifest, standalone: boolean): string {
-  const height = figure.height + head
-  const badge = provenance(manifest)
-  const badgeWidth = 7 * badge.length + 20
+interface Canvas {
+  readonly width: number
+  readonly height: number
+  /** What it shows, for those who do not see it. */
+  readonly label: string
+  /** A file of its own; inside a page the page brings size and colours. */
+  readonly standalone: boolean
+}
+
+export function canvas({ width, height, label, standalone }: Canvas, ...children: readonly string[]): string {
+  const size = standalone ? { width, height } : {}
   return el(
     'svg',
     {
       xmlns: 'http://www.w3.org/2000/svg',
       viewBox: `0 0 ${width} ${height}`,
-      width: standalone ? width : undefined,
-      height: standalone ? height : undefined,
+      ...size,
       role: 'img',
-      'aria-label': `${figure.title}. ${figure.caption}`,
+      'aria-label': label,
       class: 'figure',
     },
     standalone ? el('style', {}, figureStyle) : '',
+    ...children,
+  )
+}
+
+/** The drawing with title and provenance; inside a page the page brings the colours. */
+export function drawing(figure: Figure, manifest: RunManifest, standalone: boolean): string {
+  const height = figure.height + head
+  const badge = provenance(manifest)
+  const badgeWidth = 7 * badge.length + 20
+  return canvas(
+    { width, height, label: `${figure.title}. ${figure.caption}`, standalone },
     standalone ? el('rect', { width, height, class: 'paper' }) : '',
     text(12, 22, figure.title, { class: 'title' }),
     el('rect', { x: width - badgeWidth - 8, y: 7, width: badgeWidth, height: 21, rx: 10.5, class: 'badge' }),

@@ -1,6 +1,6 @@
 import { number } from '../summary/words.ts'
+import { canvas } from './figure.ts'
 import { bands, type Label } from './label.ts'
-import { figureStyle } from './palette.ts'
 import { el, text } from './svg.ts'
 
 const [width, height] = [300, 470]
@@ -52,18 +52,8 @@ export function labelDrawing(label: Label, standalone: boolean): string {
       text(282, y + 12, small, { 'text-anchor': 'end', style: 'font-size:9.5px;fill:var(--soft)' })
     )
   })
-  return el(
-    'svg',
-    {
-      xmlns: 'http://www.w3.org/2000/svg',
-      viewBox: `0 0 ${width} ${height}`,
-      width: standalone ? width : undefined,
-      height: standalone ? height : undefined,
-      role: 'img',
-      'aria-label': describe(label),
-      class: 'figure',
-    },
-    standalone ? el('style', {}, figureStyle) : '',
+  return canvas(
+    { width, height, label: describe(label), standalone },
     el('rect', {
       x: 1,
       y: 1,
