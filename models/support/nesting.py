@@ -21,7 +21,7 @@ everything = always + LAYERS * (CHUNKS * chunk_bytes + HEADS * head_bytes)
 
 
 class Nesting(nn.Module):
-    def __init__(self, budgets, eta=0.1):
+    def __init__(self, budgets, eta=0.3):
         super().__init__()
         self.budgets, self.eta = budgets, eta
         self.chunk_scores = nn.Parameter(torch.linspace(1.5, -1.5, CHUNKS).repeat(LAYERS, 1))

@@ -1,14 +1,20 @@
-"""Trains the bundled customer-service model on the dialogues of src/evaluate/support, plain or with nested sub-networks.
+"""Trains the bundled customer-service model on the dialogues of src/evaluate/support: from nothing, or on from a trained one, plain or with nested sub-networks.
 
     npm run build && node dist/evaluate/support/prepare.js models/support/run
-    python3 models/support/train.py --data models/support/run --out models/support/plain
-    python3 models/support/train.py --data models/support/run --out models/support/nested --nested
+    cd models/support
+    python3 train.py --data run --out base
+    python3 train.py --data run --from base --out plain --steps 3000 --lr 0.004 --seed 2
+    python3 train.py --data run --from base --out checkpoint --steps 3000 --lr 0.004 --seed 2 --nested
 
 Debian: apt-get install --no-install-recommends python3-torch libopenblas0-pthread (torch 1.13).
-Both are the same until the sub-networks begin (`dense.pt` in the data folder keeps that state, the second run goes on from it) and see the same batches after it.
-Writes a Hugging Face folder with curve.csv beside it; resumes after a kill. The last steps see the weights through int4 rounding (symmetric, blocks of 32).
+The last two see the same batches, so what they differ in is the nesting. Each writes a Hugging Face folder with curve.csv beside it and resumes after a kill.
+The last steps see the weights through int4 rounding (symmetric, blocks of 32).
 """
-import argparse, json, math, os, random, shutil, struct, time
+import argparse, json, math, os, random, shutil, struct, sys, time
+# Memory is kept and lies in huge pages: giving it back after every step and faulting it in again took more than half of the time.
+if 'GLIBC_TUNABLES' not in os.environ:
+    os.environ['GLIBC_TUNABLES'] = 'glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592'
+    os.execv(sys.executable, [sys.executable, *sys.argv])
 # OpenBLAS' own threads get in the way of torch's: with them a step took 2.7 times as long on two cores.
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 import numpy as np
@@ -21,13 +27,14 @@ from nesting import Nesting, expand, random_gates
 p = argparse.ArgumentParser()
 p.add_argument('--data', required=True)
 p.add_argument('--out', required=True)
+p.add_argument('--from', dest='base', help='folder of a trained checkpoint to go on from')
 p.add_argument('--nested', action='store_true')
 p.add_argument('--steps', type=int, default=5000)
 p.add_argument('--tokens', type=int, default=3072, help='tokens per step')
 p.add_argument('--lr', type=float, default=0.01, help='of the matrices; embeddings and norms take a quarter')
 p.add_argument('--budgets', type=float, nargs='+', default=[0.34, 0.37, 0.41, 0.6], help='energy of each level, as a share of the full one')
-p.add_argument('--nest-from', type=float, default=0.36, help='part of the steps that is plain in both runs')
-p.add_argument('--freeze-from', type=float, default=0.65, help='part after which the levels are fixed')
+p.add_argument('--sub-weight', type=float, default=0.5, help="of each sub-network's loss, against one for the full network's")
+p.add_argument('--freeze-from', type=float, default=0.3, help='part after which the levels are fixed')
 p.add_argument('--round-from', type=float, default=0.85, help='part after which weights are rounded')
 p.add_argument('--seed', type=int, default=1)
 p.add_argument('--threads', type=int, default=1)
@@ -35,7 +42,7 @@ p.add_argument('--stop-at', type=int, default=10 ** 9, help='end early at this s
 args = p.parse_args()
 torch.manual_seed(args.seed); random.seed(args.seed); torch.set_num_threads(args.threads)
 here = os.path.dirname(os.path.abspath(__file__))
-nest_from, freeze_from, round_from = (int(args.steps * f) for f in (args.nest_from, args.freeze_from, args.round_from))
+freeze_from, round_from = (int(args.steps * f) for f in (args.freeze_from, args.round_from))
 TEMPERATURE = 2.0
 
 
@@ -124,7 +131,7 @@ inner = [w for n, w in model.named_parameters() if w.dim() == 2 and 'embed' not 
 outer = [w for n, w in model.named_parameters() if w.dim() < 2 or 'embed' in n]
 optimisers = [(Muon(inner, args.lr), args.lr), (torch.optim.AdamW(outer, lr=args.lr / 4, betas=(0.9, 0.95), weight_decay=0.01), args.lr / 4)]
 gating = torch.optim.Adam(nesting.parameters(), lr=0.03)
-start, curve, state = 0, [], f'{args.data}/{"nested" if args.nested else "plain"}.pt'
+start, curve, state = 0, [], f'{args.data}/{os.path.basename(os.path.normpath(args.out))}.pt'
 
 
 def keep(path, step):
@@ -133,15 +140,42 @@ def keep(path, step):
     os.replace(path + '.part', path)
 
 
-for path in (state, f'{args.data}/dense.pt'):
-    if os.path.exists(path):
-        saved = torch.load(path)
-        nesting.chosen = torch.zeros_like(saved['nesting']['chosen'])
-        model.load_state_dict(saved['model']); nesting.load_state_dict(saved['nesting']); start, curve = saved['step'], saved['curve']
-        for opt, was in zip([o for o, _ in optimisers] + [gating], saved['optimisers']):
-            opt.load_state_dict(was)
-        print(f'going on from {path} at step {start}', flush=True)
-        break
+def read_weights(folder):
+    """A folder's model.safetensors (F16) as tensors by their names in the model."""
+    blob = open(f'{folder}/model.safetensors', 'rb').read()
+    length = struct.unpack('<Q', blob[:8])[0]
+    header = json.loads(blob[8:8 + length])
+    part = lambda e: np.frombuffer(blob[8 + length:][slice(*e['data_offsets'])], np.float16).reshape(e['shape']).astype(np.float32)
+    return {name[len('model.'):]: torch.from_numpy(part(e)) for name, e in header.items() if name != '__metadata__'}
+
+
+@torch.no_grad()
+def put_strong_channels_first(model):
+    """Sorts each layer's MLP channels by what they add to the residual stream (mean size of the activation times the length of its output column), for
+    levels keep the first chunks. The network computes the same."""
+    ids, _ = tensors(train[0][:32], train[1][:32])
+    strength = []
+    watch = [layer.mlp['down_proj'].register_forward_pre_hook(lambda m, x: strength.append(x[0].float().abs().mean((0, 1)) * m.weight.norm(dim=0))) for layer in model.layers]
+    model(ids[:, :-1])
+    for hook, layer, of in zip(watch, model.layers, strength):
+        hook.remove()
+        order = of.sort(descending=True, stable=True)[1]
+        for name in ('gate_proj', 'up_proj'):
+            layer.mlp[name].weight.copy_(layer.mlp[name].weight[order])
+        layer.mlp['down_proj'].weight.copy_(layer.mlp['down_proj'].weight[:, order])
+
+
+if os.path.exists(state):
+    saved = torch.load(state)
+    nesting.chosen = torch.zeros_like(saved['nesting']['chosen'])
+    model.load_state_dict(saved['model']); nesting.load_state_dict(saved['nesting']); start, curve = saved['step'], saved['curve']
+    for opt, was in zip([o for o, _ in optimisers] + [gating], saved['optimisers']):
+        opt.load_state_dict(was)
+    print(f'going on from {state} at step {start}', flush=True)
+elif args.base:
+    model.load_state_dict(read_weights(args.base))
+    if args.nested:
+        put_strong_channels_first(model)
 
 
 def save(step):
@@ -172,23 +206,20 @@ def save(step):
         f.write('step,seconds,lr,answer_loss,sub_loss,validation_answer_loss,' + ','.join(f'{n}_{s}' for n in networks for s in ('easy', 'medium', 'hard')) +
                 (',' + ','.join(f'{w}_{j}' for w in ('energy', 'multiplier') for j in range(len(args.budgets))) if args.nested else '') + '\n')
         for row in curve:
-            missing = len(networks) * 3 - len(row['exact'])  # before the sub-networks began there is only the full one
-            cells = row['head'] + [''] * missing + row['exact'] + (row['energy'] if args.nested else [])
-            f.write(','.join(str(c) for c in cells) + '\n')
+            f.write(','.join(str(c) for c in row['head'] + row['exact'] + (row['energy'] if args.nested else [])) + '\n')
 
 
 clock, began = time.time(), (curve[-1]['head'][1] if curve else 0)
 for step in range(start, min(args.steps, args.stop_at)):
     rng = np.random.default_rng(args.seed * 1_000_003 + step)  # resuming sees the same batches
-    subs = args.nested and step >= nest_from
     Linear.rounding = step >= round_from
-    if subs and step >= freeze_from and not len(nesting.chosen):
+    if args.nested and step >= freeze_from and not len(nesting.chosen):
         nesting.freeze()
     decay = min(1, (step + 1) / (0.02 * args.steps)) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * step / args.steps)))
     for opt, lr in optimisers:
         for g in opt.param_groups:
             g['lr'] = lr * decay
-    source = warm_up if step < 0.08 * args.steps and step % 4 else long if rng.random() < 0.1 else train
+    source = warm_up if not args.base and step < 0.08 * args.steps and step % 4 else long if rng.random() < 0.1 else train
     rows = rng.integers(0, len(source[0]), args.tokens // (source[0].shape[1] - 1))
     ids, mask = tensors(source[0][rows], source[1][rows])
     inputs, goal, answer = ids[:, :-1], ids[:, 1:], mask[:, 1:] > 0
@@ -197,7 +228,7 @@ for step in range(start, min(args.steps, args.stop_at)):
     ce = F.cross_entropy(logits.reshape(-1, VOCAB), goal.reshape(-1), reduction='none').view_as(goal)
     own = ce[answer].mean()
     loss, of_subs = own + 0.2 * ce[goal != 0].mean(), torch.zeros(())
-    if subs:
+    if args.nested:
         places, real = answer_places(mask)
         target = goal.gather(1, places)[real]
         teacher = F.log_softmax(logits.detach().gather(1, places[..., None].expand(-1, -1, VOCAB))[real] / TEMPERATURE, -1)
@@ -205,7 +236,7 @@ for step in range(start, min(args.steps, args.stop_at)):
         free = step < freeze_from and rng.random() < 0.5
         for level, gates in ((0, nesting.gates(0, True)), (other, random_gates(rng) if free else nesting.gates(other, True))):
             of_subs = of_subs + sub_loss(model, inputs, target, teacher, kept, places, real, gates)
-        loss = loss + of_subs
+        loss = loss + args.sub_weight * of_subs
         if not len(nesting.chosen):
             loss = loss + sum(nesting.penalty(j) for j in range(len(args.budgets)))
     for opt in [o for o, _ in optimisers] + [gating]:
@@ -214,15 +245,13 @@ for step in range(start, min(args.steps, args.stop_at)):
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for opt, _ in optimisers:
         opt.step()
-    if subs and not len(nesting.chosen):
+    if args.nested and not len(nesting.chosen):
         gating.step()
         nesting.ascend()
-    if (step + 1) % 100 == 0 or step + 1 in (args.steps, nest_from):
-        v, exact = score(model, nesting if subs else None)
+    if (step + 1) % 100 == 0 or step + 1 == args.steps:
+        v, exact = score(model, nesting if args.nested else None)
         curve.append({'head': [step + 1, round(began + time.time() - clock), round(args.lr * decay, 6), round(float(own), 4), round(float(of_subs), 4), round(v, 4)],
                       'exact': [e for level in exact for e in level],
                       'energy': [round(float(nesting.energy(j)), 4) for j in range(len(args.budgets))] + [round(float(m), 3) for m in nesting.multipliers]})
-        print(curve[-1]['head'], exact, curve[-1]['energy'] if subs else '', flush=True)
+        print(curve[-1]['head'], exact, curve[-1]['energy'] if args.nested else '', flush=True)
         save(step + 1)
-    if step + 1 == nest_from:
-        keep(f'{args.data}/dense.pt', step + 1)
