@@ -7,6 +7,7 @@ import t from 'tap'
 import { boards } from '../src/board/boards/index.ts'
 import { openModel } from '../src/engine/model.ts'
 import { loadOrt } from '../src/engine/ort/api.ts'
+import { mendFrom } from '../src/engine/scheduling/mend.ts'
 import { argmax } from '../src/engine/select.ts'
 import { openJournal } from '../src/evaluate/answering/journal.ts'
 import { lanesOf } from '../src/evaluate/answering/lanes.ts'
@@ -100,11 +101,56 @@ t.test('a refused row decides nothing: its token is what the level asked for ins
     t.same({ ids, levels }, plain, 'every second look is the full network, on a cache without the refused row')
     t.same(
       refused,
-      ids.slice(1).map((_, at) => ({ at: at + 1, level: 0 })),
+      ids.slice(1).map((_, at) => ({ at: at + 1, level: 0, mended: 1 })),
     )
     t.equal(firstRows[i], ids[0])
   }
   answerer.close()
+})
+
+t.test('a refused token is decided on a cache that the level asked for has written itself', async (t) => {
+  const answerer = openAnswerer(ort, dir, { batch: 3, maxTokens: 9 })
+  const everyThird: Lane = {
+    start: () => {
+      let [tokens, again] = [0, false]
+      return {
+        level: () => (again ? 2 : 0),
+        begin: () => undefined,
+        accepts: () => {
+          again = !again && tokens % 3 === 0
+          return !again
+        },
+        add: () => void tokens++,
+      }
+    },
+  }
+  const { answers } = answerer.answer(prompts, [everyThird])
+  answerer.close()
+  const { manifest } = openPackage(dir)
+  const model = openModel(ort, dir, manifest, 1, { slots: 1 })
+  const sequence = model.newSequence()
+  for (const [i, { ids, levels, refused }] of answers[0].entries()) {
+    const places = ids.flatMap((_, at) => (at > 0 && at % 3 === 0 ? [at] : []))
+    t.same(
+      refused,
+      // The row of the token itself and, in between two mendings, the two rows from below.
+      places.map((at) => ({ at, level: 0, mended: 3 })),
+    )
+    for (const at of places) {
+      sequence.truncate(0)
+      const whole = [...prompts[i], ...ids.slice(0, at)]
+      t.equal(argmax(sequence.run(whole, 2, whole.length - 1)), ids[at], `prompt ${i}, token ${at}`)
+      t.equal(levels[at], 2)
+    }
+  }
+  model.close()
+})
+
+t.test('what is mended: from the first row below the level on, no more than a piece', async (t) => {
+  t.equal(mendFrom([2, 2, 2], 2), 3, 'nothing')
+  t.equal(mendFrom([2, 0, 2, 1], 2), 1, 'a row of the full network after one from below as well')
+  t.equal(mendFrom([0, 0, 1], 1), 0)
+  t.equal(mendFrom(new Array(500).fill(0), 4), 437, 'the last 63 rows and the token’s own')
 })
 
 t.test('a prompt that fills the context is refused before anything runs', async (t) => {

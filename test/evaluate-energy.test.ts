@@ -40,7 +40,7 @@ const answer = (ids: readonly number[], levels: readonly number[], more: Partial
 })
 
 t.test('a trace holds every run: none for the first token, one for a refused row', async (t) => {
-  const trace = plainTrace(100, answer([5, 6, 7], [2, 0, 2], { refused: [{ at: 2, level: 0 }] }))
+  const trace = plainTrace(100, answer([5, 6, 7], [2, 0, 2], { refused: [{ at: 2, level: 0, mended: 1 }] }))
   t.same(trace, {
     promptTokens: 100,
     tokens: 2,
@@ -50,6 +50,9 @@ t.test('a trace holds every run: none for the first token, one for a refused row
       { level: 2, rows: 1, contextTokens: 101, emits: 1 },
     ],
   })
+  const mending = answer([5, 6, 7, 8], [2, 0, 0, 2], { refused: [{ at: 3, level: 0, mended: 3 }] })
+  const last = { level: 2, rows: 3, contextTokens: 100, emits: 1 }
+  t.same(plainTrace(100, mending).runs.at(-1), last, 'what follows a refused row writes the rows before it anew')
 })
 
 t.test('drafts save runs and change no answer', async (t) => {
@@ -191,7 +194,7 @@ t.test('random routing costs what the routed answers cost', async (t) => {
   const byLevel = prices.map((_, level) => Array.from({ length: 200 }, () => answer([1, 2], [2, level])))
   const routed = Array.from({ length: 200 }, (_, i) => byLevel[i % 4 === 0 ? 2 : 0][i])
   const joules = ({ levels, refused }: LaneAnswer) => prices[levels[1]] + 3 * refused.length
-  const costly = routed.map((one, i) => (i % 7 === 0 ? { ...one, refused: [{ at: 1, level: 0 }] } : one))
+  const costly = routed.map((one, i) => (i % 7 === 0 ? { ...one, refused: [{ at: 1, level: 0, mended: 1 }] } : one))
   const total = (answers: readonly LaneAnswer[]) => answers.reduce((sum, one) => sum + joules(one), 0)
   for (const some of [routed, costly]) {
     const levels = randomRouting(some, byLevel, joules, 11)

@@ -99,7 +99,7 @@ const chat = (id: string, text: string, over: Partial<GenerateRequest> = {}): Ge
 
 t.test('plan: lanes take turns, prompts in order of arrival, and levels that are free join the highest', async (t) => {
   const job = (name: string, over: Partial<Candidate>) => ({
-    ...{ name, phase: 'decode' as const, level: 3, pinned: false, lastRun: 0, arrival: 0 },
+    ...{ name, phase: 'decode' as const, level: 3, pinned: false, alone: false, lastRun: 0, arrival: 0 },
     ...over,
   })
   const names = (next: ReturnType<typeof plan<ReturnType<typeof job>>>) =>
@@ -113,6 +113,9 @@ t.test('plan: lanes take turns, prompts in order of arrival, and levels that are
   t.match(plan(mixed, 0), { level: 3 })
   t.same(names(plan(mixed, 0)), ['exact', 'eco'], 'carried along at the level that runs anyway')
   t.same(names(plan([job('eco', { level: 0 }), job('pinned', { level: 0, pinned: true })], 0)), ['eco', 'pinned'])
+  const mending = [job('several', { level: 4, alone: true }), job('eco', { level: 0, lastRun: 1 })]
+  t.same(names(plan(mending, 0)), ['several'], 'a run of several tokens is nobody else’s')
+  t.match(plan([mending[1]], 0), { level: 0 }, 'and nobody rises for it')
 })
 
 /** Prompts, the free answers, and one lane for each of four levels that are named; and a lane that forms anew. */
@@ -123,6 +126,7 @@ t.test('plan: nobody starves', async (t) => {
     phase: fc.constantFrom('prefill' as const, 'decode' as const),
     level: fc.integer({ min: 0, max: 3 }),
     pinned: fc.boolean(),
+    alone: fc.boolean(),
     tokens: fc.integer({ min: 1, max: 6 }),
   })
   const property = fc.property(fc.array(candidate, { minLength: 1, maxLength: 6 }), (list) => {

@@ -32,6 +32,8 @@ export interface Generation {
   readonly promptIds: readonly number[]
   /** Token ids of the answer so far. */
   readonly answer: readonly number[]
+  /** The level that decided each of them, and the end token if there was one. */
+  readonly decidedAt: readonly number[]
   /** Most tokens the answer may have. */
   readonly limit: number
   /** The smallest level whose cache rows it may go on from. */
@@ -61,6 +63,7 @@ export function createGeneration(loaded: Loaded, request: GenerateRequest): Gene
   const chat = 'messages' in request.input
   const router = routerFor(loaded, request, promptIds)
   const answer: number[] = []
+  const decidedAt: number[] = []
   const levels: Record<number, number> = {}
   let degradedAny = false
   let shownAny = false
@@ -76,6 +79,7 @@ export function createGeneration(loaded: Loaded, request: GenerateRequest): Gene
     request,
     promptIds,
     answer,
+    decidedAt,
     limit,
     lowestLevel: lowestCachedLevel(request, model.levels - 1),
     router,
@@ -83,6 +87,7 @@ export function createGeneration(loaded: Loaded, request: GenerateRequest): Gene
     decide(logits, level, degraded) {
       const { tokenId, logprob, top } = sampler.next(logits)
       router?.add(tokenId)
+      decidedAt.push(level)
       const isEnd = manifest.eos_token_ids.includes(tokenId)
       degradedAny ||= degraded
       if (!isEnd) {

@@ -18,7 +18,7 @@ import { admitContext } from './scheduling/memory.ts'
 import { createBoardClock } from './scheduling/pace.ts'
 import { type Plan, plan } from './scheduling/plan.ts'
 import { createFairQueue } from './scheduling/queue.ts'
-import { announced, type Job, type Part, runAlone, runPrompt, runTogether } from './scheduling/runs.ts'
+import { announced, type Job, type Part, pending, runAlone, runPrompt, runTogether } from './scheduling/runs.ts'
 import { createShadows, runShadow } from './scheduling/shadow.ts'
 import { assign, forget, occupy, type Slot } from './scheduling/slots.ts'
 
@@ -138,7 +138,8 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
       const phase = job.slot.ids.length < promptIds.length ? ('prefill' as const) : ('decode' as const)
       const { level, degraded } = chooseLevel(request, full, order, job.generation.router?.level() ?? null)
       const { lastRun, arrival } = job
-      return { job, phase, level, degraded, pinned: request.level !== null, lastRun, arrival }
+      const alone = phase === 'decode' && pending(job).length > 1
+      return { job, phase, level, degraded, pinned: request.level !== null, alone, lastRun, arrival }
     })
   type Next = Plan<ReturnType<typeof candidates>[number]>
 

@@ -2,6 +2,7 @@ import type { Loaded } from '../engine/generation.ts'
 import { openModel, type Sequence } from '../engine/model.ts'
 import type { Ort } from '../engine/ort/api.ts'
 import type { ChatMessage } from '../engine/protocol.ts'
+import { mendFrom } from '../engine/scheduling/mend.ts'
 import { argmax, lead } from '../engine/select.ts'
 import { openTemplate } from '../engine/template.ts'
 import { openTokenizer } from '../engine/tokenizer.ts'
@@ -40,8 +41,15 @@ export interface LaneAnswer {
   readonly levels: readonly number[]
   /** How far each token's logit was ahead of the second largest. */
   readonly leads: readonly number[]
-  /** Runs whose row was refused: before which token, and at which level. They cost as much as any other. */
-  readonly refused: readonly { readonly at: number; readonly level: number }[]
+  /** Runs whose row was refused: they cost as much as any other. */
+  readonly refused: readonly Refused[]
+}
+
+/** A run whose row decided nothing: before which token, at which level, and the rows of the run that decided it instead. */
+export interface Refused {
+  readonly at: number
+  readonly level: number
+  readonly mended: number
 }
 
 export interface Answerer {
@@ -127,7 +135,9 @@ interface Job extends Begun {
   readonly ids: number[]
   readonly levels: number[]
   readonly leads: number[]
-  readonly refused: { readonly at: number; readonly level: number }[]
+  readonly refused: Refused[]
+  /** The level that wrote each row of the answer in the cache. */
+  readonly rows: number[]
   readonly chooser: Chooser
   readonly limit: number
   ended: boolean
@@ -150,12 +160,24 @@ function decode({ model, tokenizer }: Loaded, begun: readonly Begun[], lane: Lan
     one.sequence.truncate(one.promptIds.length)
     const ended = lane.skips?.(one.promptIds) ?? false
     const chooser = lane.start(one.promptIds)
-    const job: Job = { ...one, ids: [], levels: [], leads: [], refused: [], chooser, limit, ended }
+    const job: Job = { ...one, ids: [], levels: [], leads: [], refused: [], rows: [], chooser, limit, ended }
     if (ended) return job
     chooser.begin(one.first)
     take(job, one.first, full)
     return job
   })
+  /** Decides a token whose row was refused, as the engine does: what was written below that level is written anew first. */
+  const mend = (job: Job, refusedAt: number): void => {
+    const level = job.chooser.level()
+    const from = mendFrom(job.rows, level)
+    const pending = job.ids.slice(from)
+    job.refused.push({ at: job.ids.length, level: refusedAt, mended: pending.length })
+    job.sequence.truncate(job.promptIds.length + from)
+    job.rows.splice(from, job.rows.length, ...pending.map(() => level))
+    const logits = job.sequence.run(pending, level, pending.length - 1)
+    if (!job.chooser.accepts(logits, level)) throw new Error('a token was refused by the network it was left to')
+    take(job, logits, level)
+  }
   for (;;) {
     const waiting = jobs.filter(({ ended }) => !ended)
     if (waiting.length === 0) break
@@ -168,11 +190,10 @@ function decode({ model, tokenizer }: Loaded, begun: readonly Begun[], lane: Lan
       level,
     )
     for (const [i, job] of group.entries()) {
-      if (job.chooser.accepts(rows[i], level)) take(job, rows[i], level)
-      else {
-        job.refused.push({ at: job.ids.length, level })
-        job.sequence.truncate(job.sequence.length - 1)
-      }
+      if (job.chooser.accepts(rows[i], level)) {
+        job.rows.push(level)
+        take(job, rows[i], level)
+      } else mend(job, level)
     }
   }
   return jobs.map(({ ids, levels, leads, refused }) => {

@@ -5,6 +5,8 @@ export interface Candidate {
   readonly level: number
   /** True when the caller named the level: then no other will do. */
   readonly pinned: boolean
+  /** True when it runs several tokens at once, which no other answer can share. */
+  readonly alone: boolean
   /** Number of the run it was last part of; smaller is longer ago. */
   readonly lastRun: number
   /** Order of arrival. */
@@ -37,13 +39,15 @@ interface Lane<T> {
 }
 
 function lanesOf<T extends Candidate>(decoding: readonly T[]): Lane<T>[] {
-  const free = Math.max(...decoding.filter((job) => !job.pinned).map((job) => job.level))
+  const shared = decoding.filter(({ alone }) => !alone)
+  const free = Math.max(...shared.filter((job) => !job.pinned).map((job) => job.level))
   const levels = new Map<number, T[]>()
-  for (const job of decoding) {
+  for (const job of shared) {
     const level = job.pinned ? job.level : free
     levels.set(level, [...(levels.get(level) ?? []), job])
   }
-  return [...levels].map(([level, jobs]) => ({
+  const lanes = [...levels, ...decoding.filter(({ alone }) => alone).map((job) => [job.level, [job]] as const)]
+  return lanes.map(([level, jobs]) => ({
     since: Math.min(...jobs.map((job) => job.lastRun)),
     plan: { phase: 'decode', level, jobs },
   }))

@@ -3,6 +3,7 @@ import type { Proposer } from '../drafts/propose.ts'
 import type { Decision, Generation } from '../generation.ts'
 import type { Model } from '../model.ts'
 import type { StepPart } from '../protocol.ts'
+import { mendFrom } from './mend.ts'
 import { append, forget, type Slot } from './slots.ts'
 
 /**
@@ -70,7 +71,7 @@ export function runTogether<J extends Job>(
   return jobs.map((job, i) => {
     const contextTokens = job.slot.ids.length
     if (!accepts(job, rows[i], { level, highest })) {
-      job.slot.sequence.truncate(contextTokens)
+      unwind(job, contextTokens, highest)
       return { job, tokens: 1, contextTokens, decisions: [] }
     }
     append(job.slot, [ids[i]], level)
@@ -87,6 +88,7 @@ export function runAlone<J extends Job>(
   degraded: boolean,
 ): Part<J> {
   const { generation, proposer, slot } = job
+  if (pending(job).length > 1) return runMended(job, at, degraded)
   const room = Math.min(generation.limit - generation.answer.length, model.contextTokens - slot.ids.length) - 1
   const draft = drafter.draft(proposer, room)
   if (!draft) return runTogether(model, [job], at, () => degraded)[0]
@@ -98,6 +100,17 @@ export function runAlone<J extends Job>(
     part.decisions.map(({ tokenId }) => tokenId),
   )
   return part
+}
+
+/** Writes the rows that a refused token took with it anew, and decides the token. */
+function runMended<J extends Job>(job: J, { level, highest }: AtLevel, degraded: boolean): Part<J> {
+  const contextTokens = job.slot.ids.length
+  const ids = pending(job)
+  const logits = job.slot.sequence.run(ids, level, ids.length - 1)
+  append(job.slot, ids, level)
+  const taken = accepts(job, logits, { level, highest })
+  if (!taken) unwind(job, contextTokens + ids.length - 1, highest)
+  return { job, tokens: ids.length, contextTokens, decisions: taken ? [decide(job, logits, level, degraded)] : [] }
 }
 
 /**
@@ -133,7 +146,8 @@ function runDraft<J extends Job>(
     // The rows behind were computed at a level that is not the next token's any more.
     if (generation.router && generation.router.level() !== wanted) break
   }
-  forget(slot, contextTokens + decisions.length)
+  if (refused) unwind(job, contextTokens + decisions.length, highest)
+  else forget(slot, contextTokens + decisions.length)
   return decisions.length > 0 || refused ? { job, tokens: ids.length, contextTokens, decisions } : null
 }
 
@@ -149,4 +163,16 @@ function decide({ generation, proposer }: Job, logits: Float32Array, level: numb
 /** The token decided last, which is not in the cache yet. */
 function lastToken({ generation }: Job): number {
   return generation.answer[generation.answer.length - 1]
+}
+
+/** Tokens of the answer that are not in the cache: its last one, or more where rows are to be written anew. */
+export const pending = ({ generation, slot }: Job): readonly number[] =>
+  generation.answer.slice(slot.ids.length - generation.promptIds.length)
+
+/** Takes a refused row out of the cache, at `length`, and with it what is to be written anew at the level that is wanted now. */
+function unwind({ generation, slot }: Job, length: number, highest: number): void {
+  forget(slot, length)
+  const asked = generation.promptIds.length
+  const level = Math.min(generation.router?.level() ?? highest, highest)
+  forget(slot, asked + mendFrom(slot.levels.slice(asked), level))
 }

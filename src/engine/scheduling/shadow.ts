@@ -63,11 +63,11 @@ export function createShadows(model: Model, random: () => number): Shadows {
       // One at a time: while one waits for a quiet moment, no other is drawn.
       if (generation.router === null || generation.request.policy !== 'balanced' || pending !== null) return null
       if (random() * oneIn >= 1) return null
-      const { answer, promptIds, request } = generation
+      const { answer, decidedAt, promptIds, request } = generation
       const ended = model.manifest.eos_token_ids.includes(tokenId)
       const ids = ended ? answer : answer.slice(0, -1)
       const decided = ended ? [...answer.slice(1), tokenId] : answer.slice(1)
-      const levels = ids.map((_, i) => slot.levels[promptIds.length + i])
+      const levels = decidedAt.slice(1)
       const drawn = {
         slot,
         usedAt: slot.usedAt,

@@ -47,8 +47,8 @@ export interface Certified {
 
 /** Parts of the tokens of smaller levels that a limit of doubt sends back. */
 const flagged = [0.12, 0.06, 0.03, 0.015, 0.006]
-/** Calm tokens before an answer goes down again: answers are short, and a change of level costs nothing. */
-const hold = 2
+/** Calm tokens before an answer goes down again: a refused token leaves the cache as the full network writes it. */
+const hold = 1
 /** Quantiles of the estimated risks that are tried as limits of risk. */
 const riskQuantiles = Array.from({ length: 39 }, (_, k) => (k + 1) / 40)
 /** Points of the tested sequence besides the full network, and how far beyond the margin it goes. */

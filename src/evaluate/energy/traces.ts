@@ -17,18 +17,17 @@ export interface Trace {
   readonly runs: readonly TraceRun[]
 }
 
-/** Token by token, as an answer is decoded among others; refused rows are runs too. */
+/** Token by token, as an answer is decoded among others; refused rows are runs too, and what follows them has the rows that it mends. */
 export function plainTrace(promptTokens: number, { levels, refused }: LaneAnswer): Trace {
   const runs = levels.flatMap((level, at): TraceRun[] => {
     if (at === 0) return []
-    const contextTokens = promptTokens + at - 1
-    const wasted = refused.filter((one) => one.at === at).map((one) => ({ ...one, emits: 0 }))
-    return [...wasted, { level, emits: 1 }].map((one) => ({
-      level: one.level,
-      rows: 1,
-      contextTokens,
-      emits: one.emits,
-    }))
+    const before = promptTokens + at
+    const wasted = refused.filter((one) => one.at === at)
+    const rows = wasted.at(-1)?.mended ?? 1
+    return [
+      ...wasted.map((one) => ({ level: one.level, rows: 1, contextTokens: before - 1, emits: 0 })),
+      { level, rows, contextTokens: before - rows, emits: 1 },
+    ]
   })
   return { promptTokens, tokens: Math.max(0, levels.length - 1), runs }
 }
@@ -53,8 +52,8 @@ export function draftedTraces(
     const promptTokens = prompts[at].length
     const proposer = drafter.proposer(prompts[at])
     const runs: TraceRun[] = []
-    const run = (level: number, rows: number, decided: number, emits: number): void => {
-      const one = { level, rows, contextTokens: promptTokens + decided - 1, emits }
+    const run = (level: number, rows: number, decided: number, emits: number, mended = 1): void => {
+      const one = { level, rows, contextTokens: promptTokens + decided - mended, emits }
       runs.push(one)
       drafter.cost(level, rows, costAt(model, decode(level), decodeWork(cost, one)).seconds)
     }
@@ -62,7 +61,15 @@ export function draftedTraces(
     if (ids.length > 0) proposer?.add(ids[0])
     for (let decided = 1; decided < ids.length; ) {
       const level = levels[decided]
-      for (const wasted of refused) if (wasted.at === decided) run(wasted.level, 1, decided, 0)
+      const wasted = refused.filter(({ at }) => at === decided)
+      for (const one of wasted) run(one.level, 1, decided, 0)
+      const mended = wasted.at(-1)?.mended ?? 1
+      if (mended > 1) {
+        run(level, mended, decided, 1, mended)
+        proposer?.add(ids[decided])
+        decided++
+        continue
+      }
       const draft = drafter.draft(proposer, limit - decided - 1)
       const verified = draft?.verified ?? []
       let taken = verified.length > 0 ? agreed(answer, decided, verified) : 0
