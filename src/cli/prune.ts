@@ -35,9 +35,6 @@ interface Flags {
   readonly json?: boolean
 }
 
-/** Where keys and values become int8, as `models import` does it: caches of smaller models fit the processor's own. */
-const largeBytes = 64e6
-
 /** `deapd prune`: finds nested levels by loss per joule and writes the package. */
 export const pruneCommand = (): Command =>
   new Command('prune')
@@ -92,8 +89,8 @@ async function run(model: string, flags: Flags): Promise<void> {
     const shares = contenders[0]?.pruned.manifest.levels.map(({ share }) => share)
     const path = method === 'all' ? join(out, name) : out
     const pruned = await pruneCheckpoint(model, path, { ...options, method: name, ...(shares && { shares }) })
-    const large = pruned.manifest.files['model.onnx.data'].bytes >= largeBytes && flags.quantise !== 'none'
-    if (large) calibrateKv(loadOrt(), path, availableParallelism())
+    // Also in small models, where it saves nothing: with int8 keys and values a run of several rows is that of each row to the bit.
+    if (flags.quantise !== 'none') calibrateKv(loadOrt(), path, availableParallelism(), pruned.texts)
     contenders.push({ method: name, pruned })
     if (!json) show(path, pruned)
   }

@@ -64,6 +64,8 @@ export interface Pruned {
   readonly tokens: readonly number[]
   readonly memory: Memory
   readonly seconds: number
+  /** The calibration texts, one after the other: what the model is used for. */
+  readonly texts: readonly number[]
 }
 
 export const logFile = 'prune-log.jsonl'
@@ -170,7 +172,8 @@ async function prune(
     const whole = { ...manifest, files }
     writeManifest(workspace.folder, whole)
     state.discard()
-    return { manifest: whole, energy, choice, rounds: chain.rounds, scores, tokens, memory: memory() }
+    const texts = samples.flatMap(({ ids }) => [...ids])
+    return { manifest: whole, energy, choice, rounds: chain.rounds, scores, tokens, memory: memory(), texts }
   } finally {
     bench.close()
   }

@@ -28,11 +28,12 @@ const filler =
 
 /**
  * Finds the scales of int8 keys and values from what the model computes for some text, and keeps them in the package if the
- * next-token distribution stays within `acceptedKl` of float32's on other text. The manifest is replaced last.
+ * next-token distribution stays within `acceptedKl` of float32's on other text. The manifest is replaced last. `text` is
+ * what the model is used for, where that is known.
  */
-export function calibrateKv(ort: Ort, dir: string, threads: number): KvCalibration {
+export function calibrateKv(ort: Ort, dir: string, threads: number, text: readonly number[] = []): KvCalibration {
   const { manifest } = openPackage(dir)
-  const ids = calibrationIds(dir, manifest)
+  const ids = calibrationIds(dir, manifest, text)
   const half = Math.ceil(ids.length / 2)
   const file = join(dir, scalesFile)
   const exact = openModel(ort, dir, manifest, threads, { slots: 1, kv: 'float32', prepack: 'never' })
@@ -57,10 +58,11 @@ export function calibrateKv(ort: Ort, dir: string, threads: number): KvCalibrati
   return { kl, kept }
 }
 
-function calibrationIds(dir: string, manifest: Manifest): number[] {
+function calibrationIds(dir: string, manifest: Manifest, text: readonly number[]): readonly number[] {
+  const wanted = Math.min(512, manifest.shape.context_tokens)
+  if (text.length >= wanted) return text.slice(0, wanted)
   const tokenizer = openTokenizer(dir)
   const own = [manifest.default_system_prompt ?? '', ...manifest.sample_questions].join('\n')
-  const wanted = Math.min(512, manifest.shape.context_tokens)
   const ids = [manifest.bos_token_id, ...tokenizer.encode(own)]
   while (ids.length < wanted) ids.push(...tokenizer.encode(filler))
   return ids.slice(0, wanted)

@@ -165,7 +165,8 @@ export function createScheduler(loaded: Loaded, options: SchedulerOptions): Sche
     const { level, parts } = execute(next)
     const { phase } = next
     const { startedAtMs, seconds } = clock.book({ phase, level, parts }, fromMs, order.duty)
-    if (phase === 'decode' && parts.length === 1) drafter.cost(level, parts[0].tokens, seconds)
+    if (phase === 'decode' && parts.length === 1 && parts[0].decisions.length > 0)
+      drafter.cost(level, parts[0].tokens, seconds)
     // Announced as soon as it is computed: the simulated board draws its power while we wait for it.
     send({ type: 'step', phase, level, startedAtMs, seconds, parts: parts.map(announced) })
     const busy = clock.busy()

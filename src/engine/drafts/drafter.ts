@@ -1,8 +1,9 @@
 import type { DraftMode } from '../protocol.ts'
+import { type Agreements, createAgreements } from './agreement.ts'
 import { createDraftPolicy, type DraftPolicy, longestDraft } from './policy.ts'
 import { createProposer, type Draft, type Proposer, type Successors } from './propose.ts'
 
-/** Everything about drafts that answers have in common: what follows what, what a run costs, how often drafts are right. */
+/** Everything about drafts that answers have in common: what follows what, what a run costs and computes, how often drafts are right. */
 export interface Drafter {
   /** Where the drafts of one answer come from; null when there shall be none. */
   proposer(prompt: readonly number[]): Proposer | null
@@ -10,6 +11,8 @@ export interface Drafter {
   draft(proposer: Proposer | null, room: number): { readonly whole: Draft; readonly verified: readonly number[] } | null
   readonly observe: DraftPolicy['observe']
   readonly cost: DraftPolicy['cost']
+  /** Whether a run of several rows computes what runs of one row do. */
+  readonly agreements: Agreements
 }
 
 export function createDrafter(mode: DraftMode, vocabulary: number): Drafter {
@@ -23,5 +26,6 @@ export function createDrafter(mode: DraftMode, vocabulary: number): Drafter {
     },
     observe: policy.observe,
     cost: policy.cost,
+    agreements: createAgreements(),
   }
 }

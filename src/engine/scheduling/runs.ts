@@ -1,14 +1,15 @@
+import { type Agreement, agrees, type RunShape } from '../drafts/agreement.ts'
 import type { Drafter } from '../drafts/drafter.ts'
 import type { Proposer } from '../drafts/propose.ts'
 import type { Decision, Generation } from '../generation.ts'
 import type { Model } from '../model.ts'
-import type { StepPart } from '../protocol.ts'
+import type { GenerateRequest, StepPart } from '../protocol.ts'
 import { mendFrom } from './mend.ts'
 import { append, forget, type Slot } from './slots.ts'
 
 /**
- * Rows of one run are added up in another order than the row of a run of one token. The logits differ by less than this
- * (1e-5 as a rule; a flipped rounding of an int8 activation is what this is for).
+ * Where the rows of one run are added up in another order than the row of a run of one token, the logits differ by less than
+ * this (1e-5 as a rule; a flipped rounding of an int8 activation is what this is for).
  */
 export const roundingLogits = 0.25
 
@@ -92,7 +93,11 @@ export function runAlone<J extends Job>(
   const room = Math.min(generation.limit - generation.answer.length, model.contextTokens - slot.ids.length) - 1
   const draft = drafter.draft(proposer, room)
   if (!draft) return runTogether(model, [job], at, () => degraded)[0]
-  const verified = draft.verified.length > 0 ? runDraft(model, job, draft.verified, at, degraded) : null
+  const agreement = draft.verified.length > 0 ? agreementOn(drafter, job, draft.verified, at.level) : null
+  if (agreement === 'untried') return tryDraft(drafter, job, draft.verified, at.level)
+  const closest = agreement === 'same' ? 0 : roundingLogits
+  const allowed = agreement === 'same' || (agreement === 'different' && mayRound(generation.request))
+  const verified = allowed ? runDraft(model, job, draft.verified, at, degraded, closest) : null
   const part = verified ?? runTogether(model, [job], at, () => degraded)[0]
   // A draft that was not verified shows how good its source is as well as one that was.
   drafter.observe(
@@ -113,11 +118,29 @@ function runMended<J extends Job>(job: J, { level, highest }: AtLevel, degraded:
   return { job, tokens: ids.length, contextTokens, decisions: taken ? [decide(job, logits, level, degraded)] : [] }
 }
 
+/** Exact answers and levels named by the caller are what a run of their own gives, to the bit; certificates are statistics. */
+const mayRound = ({ policy, level }: GenerateRequest): boolean => policy !== 'exact' && level === null
+
+const shapeOf = ({ slot }: Job, draft: readonly number[], level: number): RunShape => {
+  const rows = 1 + draft.length
+  return { rows, level, contextTokens: slot.ids.length + rows }
+}
+
+const agreementOn = ({ agreements }: Drafter, job: Job, draft: readonly number[], level: number): Agreement =>
+  agreements.of(shapeOf(job, draft, level))
+
+/** The first run of its shape decides nothing: it is held against runs of one row. */
+function tryDraft<J extends Job>({ agreements }: Drafter, job: J, draft: readonly number[], level: number): Part<J> {
+  const ids = [lastToken(job), ...draft]
+  agreements.note(shapeOf(job, draft, level), agrees(job.slot.sequence, ids, level))
+  return { job, tokens: 2 * ids.length, contextTokens: job.slot.ids.length, decisions: [] }
+}
+
 /**
  * Verifies a draft in one run. Each token is taken from its row exactly as it would be without a draft, so nothing about
  * the answer changes; the rows are right as long as the drafted tokens are, and those after the first wrong one are undone.
- * A greedy choice that rounding could turn is left to a run of its own; null when that is the first one. A router that refuses a row
- * or wants another level for the next one ends the draft there.
+ * A greedy choice whose lead is below `closest`, which rounding could turn, is left to a run of its own; null when that is the first
+ * one. A router that refuses a row or wants another level for the next one ends the draft there.
  */
 function runDraft<J extends Job>(
   model: Model,
@@ -125,6 +148,7 @@ function runDraft<J extends Job>(
   draft: readonly number[],
   { level, highest }: AtLevel,
   degraded: boolean,
+  closest: number,
 ): Part<J> | null {
   const { generation, slot } = job
   const contextTokens = slot.ids.length
@@ -137,7 +161,7 @@ function runDraft<J extends Job>(
   let refused = false
   for (let row = 0; row < ids.length; row++) {
     const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary)
-    if (generation.lead(own) < roundingLogits) break
+    if (closest > 0 && generation.lead(own) < closest) break
     refused = !accepts(job, own, { level, highest })
     if (refused) break
     const decision = decide(job, own, level, degraded)
