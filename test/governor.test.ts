@@ -132,6 +132,32 @@ function run(arm: Arm): Row[] {
 const last = (rows: readonly Row[]): Row => rows[rows.length - 1]
 const reasonsOf = (rows: readonly Row[]): string[] => [...new Set(rows.map(({ decision }) => decision.reason))]
 
+t.test(
+  'a late step judges no sensor by what ran meanwhile; one in time does, and so does a late one at rest',
+  async (t) => {
+    const settled = last(run({ seconds: 4 })).state
+    const idle = last(run({ seconds: 4, phase: () => 'idle' })).state
+    const after = (state: GovernorState, ms: number, phase: Phase, totalWatts: number) => {
+      const atMs = state.atMs + ms
+      return step(state, inputs(state, atMs, { phase, reading: { totalWatts } })).decision
+    }
+    const rest = model.idleWatts + 0.2
+    t.ok(after(settled, tickMs, 'decode', rest).conditions.includes('telemetry_implausible'))
+    t.notOk(
+      after(settled, 300, 'decode', rest).conditions.includes('telemetry_implausible'),
+      'it may be between answers',
+    )
+    t.ok(after(idle, 1000, 'idle', 40).conditions.includes('telemetry_implausible'), 'a second is no delay at rest')
+    const recovered = after(
+      step(settled, inputs(settled, settled.atMs + tickMs, { reading: { totalWatts: rest } })).state,
+      100,
+      'idle',
+      rest,
+    )
+    t.match(recovered.explanation, /a moment ago|cannot be true at about/)
+  },
+)
+
 t.test('every reason has a sentence with the figures', async (t) => {
   const figures = {
     budgetWatts: 32,

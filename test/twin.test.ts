@@ -260,6 +260,44 @@ t.test('sensors: steps of the shunt, seeded noise, in place', async (t) => {
   )
 })
 
+t.test(
+  'a refresh that comes late shows the last conversion; energy told of later still is booked but not shown',
+  async (t) => {
+    const virtual = createVirtualBoard({ board })
+    const shown = () => Object.values(sampledWatts(virtual.sensed().rails ?? [])).reduce((sum, watts) => sum + watts, 0)
+    const step = (startedAtMs: number, ms: number) => ({ parts: mine, startedAtMs, seconds: ms / 1000, work: decode })
+    virtual.refresh(45)
+    const rest = shown()
+    virtual.addStep(step(45, 200))
+    virtual.refresh(400)
+    t.ok(Math.abs(shown() - rest) < 0.5, `${shown()} W: the work ended before the last conversion`)
+    virtual.addStep(step(400, 45))
+    virtual.refresh(445)
+    const busy = shown()
+    t.ok(busy > rest + 5)
+    const before = virtual.state().joules
+    virtual.addStep(step(200, 245))
+    virtual.refresh(490)
+    t.ok(shown() < busy + 0.5, `${shown()} W is no more than such work ever draws`)
+    t.ok(virtual.state().joules - before > 1.5 * 0.045 * rest, 'the energy is booked')
+  },
+)
+
+t.test('who reads after a delay finds the sensors up to date', async (t) => {
+  const root = join(t.testdir(), 'root')
+  const twin = createTwin({ board, root, now: () => 0 })
+  const source = createHwmonSource(board, root)
+  twin.catchUp(45)
+  const rest = (await source.read(45)).totalWatts ?? 0
+  const work = { ...decode, bytes: 10 * decode.bytes, flops: 10 * decode.flops }
+  twin.addStep({ parts: mine, startedAtMs: 45, seconds: 0.4, work })
+  twin.catchUp(80)
+  t.equal((await source.read(80)).totalWatts, rest, 'not due yet')
+  twin.catchUp(300)
+  t.ok(((await source.read(300)).totalWatts ?? 0) > rest + 5)
+  twin.stop()
+})
+
 t.test('a damaged clock file is no cap; settling is exact; bills are forgotten', async (t) => {
   const root = join(t.testdir(), 'root')
   const twin = createTwin({ board, root, now: () => 0 })

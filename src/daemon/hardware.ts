@@ -38,13 +38,31 @@ export async function openHardware(
   const twin = simulated ? createTwin({ board, root, now: monotonicMs }) : null
   twin?.start()
   if (twin) lifecycle.add('twin', () => twin.stop())
-  const source = openSensors({ board, root }, settings, onNews)
+  const sensors = openSensors({ board, root }, settings, onNews)
+  const source = twin === null ? sensors : onTime(sensors, twin)
   lifecycle.add('power source', () => source.close())
   // The clocks of a PC are not ours: an empty folder has none.
   const clocks = openClocks({ board, root: board.chip === 'none' ? join(stateDir, 'no-clocks') : root, journalPath })
   if (clocks.gpuReason) log.warn({}, `${clocks.gpuReason}; the budget is held by levels and pauses alone`)
   lifecycle.add('clocks', () => clocks.restore())
   return { twin, source, clocks }
+}
+
+/** Sensors of a plant that lives on our own timers: after a delay its turn comes before ours. */
+function onTime(sensors: PowerSource, twin: Twin): PowerSource {
+  return {
+    get name() {
+      return sensors.name
+    },
+    get staleAfterMs() {
+      return sensors.staleAfterMs
+    },
+    read(atMs) {
+      twin.catchUp(atMs)
+      return sensors.read(atMs)
+    },
+    close: () => sensors.close(),
+  }
 }
 
 export type SensorSettings = Pick<Settings, 'tegrastats' | 'sensor' | 'meter'>

@@ -1,3 +1,4 @@
+import { tuning } from './tuning.ts'
 import type { Reason } from './types.ts'
 
 /** The figures an explanation may use. */
@@ -47,7 +48,9 @@ export const reasons = {
   telemetry_stuck: (f) =>
     `the power reading stays at ${watts(f.measuredWatts)} although the load changed: ${cap(f)}, the safest point`,
   telemetry_implausible: (f) =>
-    `the power reading of ${watts(f.measuredWatts)} cannot be true at about ${watts(f.expectedWatts)}: ${cap(f)}, the safest point`,
+    agree(f)
+      ? `the power reading could not be true a moment ago: ${cap(f)}, the safest point`
+      : `the power reading of ${watts(f.measuredWatts)} cannot be true at about ${watts(f.expectedWatts)}: ${cap(f)}, the safest point`,
   telemetry_drift: (f) => `the power sensor seems to drift low: ${cap(f)}, the safest point`,
   probe: (f) => `testing whether the power sensor still moves: ${cap(f)} for a moment`,
   thermal: (f) =>
@@ -69,3 +72,7 @@ const watts = (value: number | null): string => (value === null ? 'unknown' : `$
 const budget = (f: Figures): string => `${watts(f.budgetWatts)} budget`
 const cap = (f: Figures): string =>
   f.fromHz === f.toHz ? `GPU cap stays at ${mhz(f.toHz)} MHz` : `GPU cap ${mhz(f.fromHz)} → ${mhz(f.toHz)} MHz`
+
+/** A fault outlasts the reading that showed it; the figures of a sound one would say nothing. */
+const agree = ({ measuredWatts, expectedWatts }: Figures): boolean =>
+  Math.abs((measuredWatts ?? 0) - (expectedWatts ?? 0)) < tuning.implausibleWatts

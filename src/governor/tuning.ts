@@ -13,6 +13,8 @@ export const tuning = {
   /** What a reading shows: the sensor's 45 ms mean, read up to 45 ms after it was ready. Longer intervals are not kept. */
   windowMs: 95,
   windowKeptMs: 400,
+  /** A step this long after the one before comes late (50 ms are due under load): it judges no sensor by what ran. */
+  lateMs: 120,
   /** How long a cap that went over the budget is not tried again; doubles up to the most. */
   barMs: 5000,
   barMostMs: 60_000,

@@ -7,8 +7,9 @@ export interface Interval {
   readonly fromMs: number
   readonly untilMs: number
   readonly features: readonly number[]
-  /** Sum of the features: the model's watts, for telling whether a stretch was even. */
-  readonly watts: number
+  /** The model's watts, least and most, for telling whether a stretch was even. */
+  readonly leastWatts: number
+  readonly mostWatts: number
 }
 
 /** The intervals that a reading may still show, with the one that ends now. */
@@ -27,10 +28,17 @@ export function intervalsAfter(state: GovernorState, inputs: Inputs): readonly I
     const own = rung === undefined ? workFeatures(model, state.gpuHz, work) : paced(rung, stepSeconds ?? rung.seconds)
     blend(features, own, idle, seconds * scale)
   }
-  const watts = features.reduce((sum, feature) => sum + feature, 0)
+  const watts = sumOf(features)
+  // Of a late step, what ran may be told later still, and the reading shows its last moments only: anything from rest to work.
+  const unknown = atMs - state.atMs > tuning.lateMs && (load.active > 0 || busy > 0)
+  const working = () => [load.decode, load.prefill].map(({ work }) => sumOf(workFeatures(model, state.gpuHz, work)))
+  const may = unknown ? [sumOf(idle), ...working(), watts] : [watts]
+  const range = { leastWatts: Math.min(...may), mostWatts: Math.max(...may) }
   const kept = state.recent.filter((interval) => interval.untilMs > atMs - tuning.windowKeptMs)
-  return [...kept, { fromMs: state.atMs, untilMs: atMs, features, watts }]
+  return [...kept, { fromMs: state.atMs, untilMs: atMs, features, ...range }]
 }
+
+const sumOf = (features: readonly number[]): number => features.reduce((sum, feature) => sum + feature, 0)
 
 /** The features of the stretch that a reading of this moment shows, and how uneven it was in watts of the model. */
 export function windowAt(
@@ -48,8 +56,8 @@ export function windowAt(
     sum ??= interval.features.map(() => 0)
     for (let i = 0; i < sum.length; i += 1) sum[i] += interval.features[i] * length
     milliseconds += length
-    least = Math.min(least, interval.watts)
-    most = Math.max(most, interval.watts)
+    least = Math.min(least, interval.leastWatts)
+    most = Math.max(most, interval.mostWatts)
   }
   if (sum === null) return null
   return { features: sum.map((value) => value / milliseconds), unevenWatts: most - least }

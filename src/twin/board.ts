@@ -50,6 +50,8 @@ export interface Twin {
   pace(cost: ModelCost): ReturnType<typeof paceOf>
   /** One refresh of plant, sensors and clock, for tests and simulations that keep their own time. */
   refresh(atMs: number): void
+  /** A refresh if one is due: whoever reads in a process that was held up finds what a real sensor would show. */
+  catchUp(atMs: number): void
 }
 
 /** The running simulated board: a virtual board behind a tree of files, which only the real adapters read and write. */
@@ -59,6 +61,7 @@ export function createTwin(options: TwinOptions): Twin {
   const virtual = createVirtualBoard({ board, seed, startMs: now(), ambientCelsius })
   const faults = watchFaults(root)
   let zonesAtMs = Number.NEGATIVE_INFINITY
+  let refreshedAtMs = now()
   let timer: NodeJS.Timeout | null = null
   obeyTree()
 
@@ -74,6 +77,7 @@ export function createTwin(options: TwinOptions): Twin {
   }
 
   function refresh(atMs: number): void {
+    refreshedAtMs = atMs
     const injected = faults.changed()
     if (injected !== null) virtual.setFaults(injected)
     virtual.refresh(atMs)
@@ -119,5 +123,8 @@ export function createTwin(options: TwinOptions): Twin {
     tjCelsius: () => virtual.sensed().tjCelsius,
     pace: (cost) => paceOf(virtual.board().model, cost, virtual.gpuHz(), virtual.cpuHz()),
     refresh,
+    catchUp(atMs) {
+      if (atMs - refreshedAtMs >= refreshMs) refresh(atMs)
+    },
   }
 }

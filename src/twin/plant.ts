@@ -30,6 +30,8 @@ export interface PlantState {
   readonly joules: number
   readonly staticJoules: number
   readonly partJoules: Parts
+  /** Of the parts, what was reported so late that no sensor could show it any more. */
+  readonly lateJoules: Parts
   /** Outside the module's power: no rail shows it (hardware.md §1.2). */
   readonly fanJoules: number
   readonly requests: Readonly<Record<string, RequestUse>>
@@ -46,6 +48,8 @@ export interface RequestUse {
 
 /** Leakage and fan follow the temperature at the start of a stretch, so stretches are kept shorter than the die's time constant. */
 const longestMs = 1000
+/** A step that is told of later than this was drawn before the sensor's last conversion began. */
+const lateMs = 45
 
 export function initialPlant(atMs: number, ambientCelsius: number): PlantState {
   return {
@@ -54,6 +58,7 @@ export function initialPlant(atMs: number, ambientCelsius: number): PlantState {
     joules: 0,
     staticJoules: 0,
     partJoules: none,
+    lateJoules: none,
     fanJoules: 0,
     requests: {},
     sinkCelsius: ambientCelsius,
@@ -105,24 +110,28 @@ function advanceStretch(state: PlantState, model: PowerModel, toMs: number, cond
     joules: state.joules + joules,
     staticJoules: state.staticJoules + staticJoules,
     partJoules: plus(state.partJoules, parts),
+    lateJoules: plus(state.lateJoules, work?.late ?? none),
     fanJoules: state.fanJoules + fanWatts(model.fan, fan) * seconds,
     requests: work?.requests ?? state.requests,
     ...heated(state, model, { seconds, watts: joules / seconds, fan, ambientCelsius: conditions.ambientCelsius }),
   }
 }
 
-/** The joules of the steps up to `toMs` that are not booked yet, and to whom they go. */
+/** The joules of the steps up to `toMs` that are not booked yet, which of them come late, and to whom they go. */
 function bookSteps(state: PlantState, model: PowerModel, toMs: number, conditions: Conditions) {
   let joules = none
+  let late = none
+  const lateUntilMs = state.atMs - lateMs
   const requests: Record<string, RequestUse> = { ...state.requests }
   const steps = state.steps.map((step) => drawOf(model, conditions, step))
-  const edges = edgesOf(state.steps, toMs)
+  const edges = edgesOf(state.steps, lateUntilMs, toMs)
   for (let index = 1; index < edges.length; index += 1) {
     const active = steps.filter(({ step }) => step.bookedToMs <= edges[index - 1] && endMs(step) >= edges[index])
     if (active.length === 0) continue
     const length = (edges[index] - edges[index - 1]) / 1000
     const watts = wattsOf(model, conditions, active)
     joules = plus(joules, scaled(watts, length))
+    if (edges[index] <= lateUntilMs) late = plus(late, scaled(watts, length))
     for (const { step, dram } of active) {
       const own = ((watts.gpu + watts.cpu + watts.busy) / active.length + dram) * length
       for (const { requestId, share } of step.parts) {
@@ -138,7 +147,7 @@ function bookSteps(state: PlantState, model: PowerModel, toMs: number, condition
   const left = state.steps
     .filter((step) => endMs(step) > toMs)
     .map((step) => (step.bookedToMs >= toMs ? step : { ...step, bookedToMs: toMs }))
-  return { joules, requests, steps: left }
+  return { joules, late, requests, steps: left }
 }
 
 /** Watts of the module at this moment. */
@@ -195,11 +204,12 @@ function wattsOf(model: PowerModel, { cpuHz }: Conditions, active: readonly Draw
   }
 }
 
-/** Ascending times between which the set of active, unbooked steps does not change, up to `toMs`. */
-function edgesOf(steps: PlantState['steps'], toMs: number): readonly number[] {
+/** Ascending times between which the set of active, unbooked steps does not change, up to `toMs`; `lateUntilMs` is one. */
+function edgesOf(steps: PlantState['steps'], lateUntilMs: number, toMs: number): readonly number[] {
   const edges: number[] = []
   for (const step of steps) {
     if (step.bookedToMs > toMs) continue
+    if (step.bookedToMs < lateUntilMs && !edges.includes(lateUntilMs)) edges.push(lateUntilMs)
     for (const edge of [step.bookedToMs, Math.min(endMs(step), toMs)]) if (!edges.includes(edge)) edges.push(edge)
   }
   return edges.sort((a, b) => a - b)

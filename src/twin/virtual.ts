@@ -1,7 +1,7 @@
 import type { Board } from '../board/types.ts'
 import { driftGain, type Fault, faultAt } from './faults.ts'
 import { uniform } from './noise.ts'
-import { plus, railWatts, scaled } from './parts.ts'
+import { type Parts, plus, railWatts, scaled } from './parts.ts'
 import { perturbed } from './perturb.ts'
 import {
   addPlantStep,
@@ -147,11 +147,17 @@ export function createVirtualBoard(options: VirtualOptions): VirtualBoard {
     return sensed.overCurrentEvents + (overCurrent ? 1 : 0)
   }
 
+  /** Joules by part that the sensor can have seen since the last refresh. */
+  const sinceShown = (): Parts => {
+    const visible = ({ partJoules, lateJoules }: PlantState) => plus(partJoules, scaled(lateJoules, -1))
+    return plus(visible(plant), scaled(visible(shown), -1))
+  }
+
   /** The sensor averages over its conversion time: the mean since the last refresh, not one moment. */
   function sample(atMs: number, seconds: number): readonly RailSample[] | null {
     if (faultAt(faults, 'loss', atMs) !== undefined) return null
     if (faultAt(faults, 'stuck', atMs) !== undefined) return sensed.rails
-    const parts = scaled(plus(plant.partJoules, scaled(shown.partJoules, -1)), 1 / seconds)
+    const parts = scaled(sinceShown(), 1 / seconds)
     samples += 1
     const spike = faultAt(faults, 'spike', atMs)
     const wild = spike !== undefined && samples % spikeEvery === 0 ? spike.amount : 1
@@ -160,6 +166,8 @@ export function createVirtualBoard(options: VirtualOptions): VirtualBoard {
   }
 
   function refresh(atMs: number): void {
+    // A real sensor converts on, whoever is late: a late refresh shows the last conversion and not the whole delay.
+    if (atMs - shown.atMs >= 2 * refreshMs && settle(atMs - refreshMs).atMs <= atMs - refreshMs) shown = plant
     settle(atMs)
     const seconds = (plant.atMs - shown.atMs) / 1000
     obey()
@@ -172,7 +180,7 @@ export function createVirtualBoard(options: VirtualOptions): VirtualBoard {
         tjCelsius: tjCelsius(plant),
         overCurrentEvents: protect(atMs),
         throttling: hot || overCurrent,
-        gpuLoad: Math.min(1, (plant.partJoules.busy - shown.partJoules.busy) / (seconds * board.model.activeWatts)),
+        gpuLoad: Math.min(1, sinceShown().busy / (seconds * board.model.activeWatts)),
       }
     }
     shown = plant
