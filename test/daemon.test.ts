@@ -406,6 +406,7 @@ t.test('a lock outlives no process', async (t) => {
   lockState(dir)()
   writeFileSync(join(dir, 'file'), '')
   t.throws(() => lockState(join(dir, 'file', 'below')), { code: 'state_unwritable' })
+  t.throws(() => lockState('/proc/deapd'), { code: 'state_unwritable' }, 'a recursive mkdir never ends there')
 })
 
 t.test('doctor passes on the simulated board and names what is wrong', async (t) => {

@@ -5,11 +5,14 @@ import { connectAsync, type IClientOptions, type IPublishPacket, type MqttClient
 import t, { type Test } from 'tap'
 import Type from 'typebox'
 import { Value } from 'typebox/value'
+import { loadSettings } from '../src/config/load.ts'
 import { createHold } from '../src/daemon/hold.ts'
+import { createLiveSettings } from '../src/daemon/live-settings.ts'
 import { DeapdError } from '../src/errors.ts'
 import { alarmRows, alarmsOf, nextAlarms } from '../src/telemetry/alarms.ts'
 import { type Broker, startBroker } from '../src/telemetry/broker.ts'
 import { type OrderedBudget, type OrderedState, obey } from '../src/telemetry/commands.ts'
+import { configure } from '../src/telemetry/configure.ts'
 import { eventRows } from '../src/telemetry/events.ts'
 import { fields, keyOf, payloadOf, readField } from '../src/telemetry/fields.ts'
 import { jitteredBackoff, type MqttLink, type MqttOptions, startMqtt } from '../src/telemetry/mqtt.ts'
@@ -183,6 +186,10 @@ t.test('orders: leased, in time, never above the local limit', async (t) => {
     orders: [[50, 900, 'mqtt']],
   })
   t.match(obeyed(order({ watts: 32, lease_s: 9 }, { deadline_ts: 1_795_428_030 })), { status: 'ok' }, 'Unix seconds')
+  t.match(obeyed(order({ watts: 32, until: new Date(now.getTime() + 90_000).toISOString() })), {
+    status: 'ok',
+    orders: [[32, 90, 'mqtt']],
+  })
   const hold = (data: object) => obeyed(order(data), false, 'set_hold')
   t.match(hold({ gpu_mhz: 510, level: 1, lease_s: 60 }), {
     status: 'ok',
@@ -197,6 +204,7 @@ t.test('orders: leased, in time, never above the local limit', async (t) => {
   const rejections: readonly [string, ReturnType<typeof obeyed>, string][] = [
     ['late', obeyed(order({ watts: 32, lease_s: 9 }, { deadline_ts: '2026-11-23T09:59:59Z' })), 'deadline_past'],
     ['retained', obeyed(order({ watts: 32, lease_s: 9 }), true), 'command_retained'],
+    ['until nonsense', obeyed(order({ watts: 32, until: 'soon' })), 'lease_invalid'],
     ['without a lease', obeyed(order({ watts: 32 })), 'lease_invalid'],
     ['without a deadline', obeyed(order({ watts: 32, lease_s: 9 }, { deadline_ts: null })), 'bad_request'],
     ['without a transaction', obeyed(order({ watts: 32, lease_s: 9 }, { transaction: 7 })), 'bad_request'],
@@ -270,6 +278,51 @@ t.test('mqtt: birth, telemetry, decisions, orders, and a clean end', async (t) =
   const again = start(t, broker)
   t.match(await station.next('resp/set_budget'), { transaction: 'd', error: { code: 'command_retained' } })
   t.same(again.orders, [])
+})
+
+t.test('mqtt: info is said again when the engine names its provider', async (t) => {
+  const { broker, watch } = await brokerFor(t)
+  const station = await watch()
+  const daemon = start(t, broker)
+  await station.next('info')
+  daemon.push({ engine: { ...snapshot.engine, provider: 'webgpu' } })
+  t.match(await station.next('info'), { provider: 'webgpu', seq: 1 })
+})
+
+t.test('mqtt: a configuration is wished for as a whole, and what came of it is retained', async (t) => {
+  const { broker, watch } = await brokerFor(t)
+  const station = await watch()
+  const live = createLiveSettings(loadSettings({ mqtt_interval_s: 20 }, {}).settings)
+  start(t, broker, { config: live })
+  t.match(await station.next('config/reported'), {
+    version: null,
+    mqtt_interval_s: 20,
+    errors: {},
+    schema: 'reported/1',
+  })
+  const wish = async (payload: string) => {
+    await station.client.publishAsync('deapd/v1/local/jetson-1/config/desired', payload, { qos: 1, retain: true })
+    return station.next('config/reported')
+  }
+  const errors = { nonsense: /no such setting/, listen: /only at a start/, first_token_target_s: /number/ }
+  const mixed = {
+    version: 7,
+    mqtt_interval_s: 2,
+    latency_target_ms: 80,
+    nonsense: 1,
+    listen: 'x',
+    first_token_target_s: 'a',
+  }
+  t.match(await wish(JSON.stringify(mixed)), { version: 7, mqtt_interval_s: 2, latency_target_ms: 80, errors })
+  t.match(live.current(), { mqtt_interval_s: 2, latency_target_ms: 80, first_token_target_s: 2 })
+  t.match(configure('{', live, null), { version: null, mqtt_interval_s: 2, errors: { document: /not a JSON object/ } })
+  for (const torn of ['[]', '{"mqtt_interval_s":3}']) {
+    t.match(await wish(torn), { version: 7, mqtt_interval_s: 2, errors: { document: /nothing was changed/ } }, torn)
+  }
+  t.match(await wish('{"version":8}'), { version: 8, mqtt_interval_s: 20, errors: {} }, 'the whole document')
+  const late = await watch()
+  t.match(await late.next('config/reported'), { version: 8 })
+  t.match(await wish(''), { version: null }, 'a wish that is taken back')
 })
 
 t.test('mqtt: what is to be said once is said once, however often the broker goes', async (t) => {

@@ -455,11 +455,11 @@ t.test('closed loop: real adapters, governor and plant hold a budget that falls 
       freeAtMs += seconds * 1000
     }
     if (atMs % 45 === 0) twin.refresh(atMs)
-    if (atMs % 100 !== 0) continue
+    if (atMs % 50 !== 0) continue
     const now = twin.settle(atMs)
     rows.push({ atMs, watts: (now.joules - last.joules) / ((now.atMs - last.atMs) / 1000), budget })
     last = now
-    const busy = busyBetween(works, atMs - 100, atMs)
+    const busy = busyBetween(works, atMs - 50, atMs)
     works = worksAfter(works, atMs)
     const { totalWatts, tjCelsius } = await source.read(atMs)
     const next = step(state, {
@@ -484,7 +484,7 @@ t.test('closed loop: real adapters, governor and plant hold a budget that falls 
         prefilling: 1,
         promptTokens: 128,
         sequenceBytes: 0,
-        intervalSeconds: 0.1,
+        intervalSeconds: 0.05,
         decode: { work: stepWork(cost, token), seconds: busy.decodeSeconds, stepSeconds: null },
         prefill: { work: stepWork(cost, prefill), seconds: busy.prefillSeconds, stepSeconds: null, tokens: 128 },
       },
@@ -496,8 +496,8 @@ t.test('closed loop: real adapters, governor and plant hold a budget that falls 
 
   // Mean over any 1 s, a second of grace after the start and 300 ms after the step.
   let over = 0
-  for (let index = 19; index < rows.length; index += 1) {
-    const window = rows.slice(index - 9, index + 1)
+  for (let index = 39; index < rows.length; index += 1) {
+    const window = rows.slice(index - 19, index + 1)
     const mean = window.reduce((sum, row) => sum + row.watts, 0) / window.length
     const straddles = window[0].atMs <= 15_400 && rows[index].atMs > 15_000
     if (!straddles && mean > rows[index].budget) over += 1

@@ -3,6 +3,8 @@ import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
   type FastifyServerOptions,
   LogController,
 } from 'fastify'
@@ -44,6 +46,11 @@ export function buildApp(deps: ApiDeps, options: AppOptions = {}): FastifyInstan
     // Our own answer during a drain has the shape and the Retry-After that clients read.
     return503OnClosing: false,
     forceCloseConnections: true,
+    // A path that is no path reaches no hook and no error handler.
+    frameworkErrors: (thrown, request, reply) => {
+      reply.header('x-request-id', request.id)
+      sendFault(thrown, request, reply, deps)
+    },
     routerOptions: { maxParamLength: 500 },
   })
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
@@ -85,14 +92,15 @@ function answerErrors(app: FastifyInstance, deps: ApiDeps): void {
     // Who hangs up has not met an error, and reads no answer.
     if (thrown instanceof ClientGone) request.log.debug({ answer: request.id }, thrown.message)
     else if (fault.status >= 500) request.log.error({ err: thrown }, 'request failed')
-    const isOllama = request.url.startsWith('/api/')
-    return reply
-      .code(fault.status)
-      .headers(fault.headers)
-      .type('application/json; charset=utf-8')
-      .send(isOllama ? ollamaBody(fault, thrown) : openaiBody(fault))
+    return sendFault(thrown, request, reply, deps)
   })
   app.setNotFoundHandler((request) => {
     throw new DeapdError('not_found', { what: `${request.method} ${request.url.split('?', 1)[0]}` })
   })
+}
+
+function sendFault(thrown: unknown, request: FastifyRequest, reply: FastifyReply, { settings }: ApiDeps): FastifyReply {
+  const fault = faultOf(thrown, settings.bodyLimitBytes)
+  const body = request.url.startsWith('/api/') ? ollamaBody(fault, thrown) : openaiBody(fault)
+  return reply.code(fault.status).headers(fault.headers).type('application/json; charset=utf-8').send(body)
 }

@@ -33,14 +33,14 @@ export function openaiBody(fault: Fault): object {
   return { error: { message: fault.message, type: openaiType(fault.status), param: fault.param, code: fault.code } }
 }
 
-/** Ollama's clients look for two of its own phrases, so those are kept word for word. */
+/** Ollama's clients look for two of its own texts, so those are sent word for word. */
 export function ollamaBody(fault: Fault, thrown: unknown): { error: string } {
   if (!(thrown instanceof DeapdError)) return { error: fault.message }
   if (thrown.code === 'model_not_found') {
-    return { error: `model "${thrown.params.model}" not found, try pulling it first. ${thrown.hint}` }
+    return { error: `model "${thrown.params.model}" not found, try pulling it first` }
   }
   if (thrown.code === 'queue_full') {
-    return { error: `server busy, please try again. maximum pending requests exceeded. ${fault.message}` }
+    return { error: 'server busy, please try again. maximum pending requests exceeded' }
   }
   return { error: fault.message }
 }
@@ -56,11 +56,18 @@ function retryHeaders(error: DeapdError): Record<string, string> {
   return error.status >= 500 ? { 'x-should-retry': 'false' } : {}
 }
 
+interface Problem {
+  readonly keyword: string
+  readonly instancePath: string
+  readonly message?: string
+  readonly params?: { readonly allowedValues?: readonly unknown[]; readonly requiredProperties?: readonly string[] }
+}
+
 interface FastifyFault {
   readonly code?: string
   readonly statusCode?: number
   readonly message?: string
-  readonly validation?: readonly { readonly instancePath: string; readonly message?: string }[]
+  readonly validation?: readonly Problem[]
 }
 
 function fromFastify(thrown: unknown, limitBytes: number): DeapdError | undefined {
@@ -74,9 +81,18 @@ function fromFastify(thrown: unknown, limitBytes: number): DeapdError | undefine
 }
 
 function fromValidation(problems: NonNullable<FastifyFault['validation']>): DeapdError {
-  // A union reports every branch; the deepest path names the field the caller can correct.
-  const worst = problems.reduce((a, b) => (b.instancePath.length > a.instancePath.length ? b : a))
+  // A union reports every branch; the deepest path names the field the caller can correct, and a branch whose type fits says more.
+  const rank = ({ keyword, instancePath }: Problem) => 2 * instancePath.length + (typeKeywords.has(keyword) ? 0 : 1)
+  const worst = problems.reduce((a, b) => (rank(b) > rank(a) ? b : a))
   const param = worst.instancePath.slice(1).replaceAll('/', '.')
-  const detail = param === '' ? `the body ${worst.message}` : `${param} ${worst.message}`
+  const detail = `${param === '' ? 'the body' : param} ${saying(worst)}`
   return new DeapdError('bad_request', { detail, param: param === '' ? 'body' : param })
+}
+
+const typeKeywords = new Set(['type', 'const', 'anyOf'])
+
+function saying({ keyword, message = 'is malformed', params }: Problem): string {
+  if (keyword === 'enum' && params?.allowedValues) return `must be one of ${params.allowedValues.join(', ')}`
+  if (keyword === 'required' && params?.requiredProperties) return `needs ${params.requiredProperties.join(' and ')}`
+  return message
 }

@@ -33,7 +33,10 @@ export function recordCommand(): Command {
     const { tegrastats, sensor, meter } = options
     const { settings } = loadSettings({ tegrastats, sensor, meter, sysfs_root: options.sysfsRoot }, process.env)
     const platform = choosePlatform({ ...settings, twin: '' }, stateFolder(settings.state, process.env))
-    if (platform.simulated) throw new DeapdError('board_not_found', { root: platform.root, detail: platform.why })
+    if (platform.simulated) {
+      const detail = `${platform.why}. The tree of a simulated board is recorded with --sysfs-root STATE/twin`
+      throw new DeapdError('board_not_found', { root: '/', detail })
+    }
     const ending = new AbortController()
     process.once('SIGINT', () => ending.abort())
     const out = resolve(options.out)

@@ -62,7 +62,7 @@ export function createBudget(options: {
 
 function checkWatts({ id, budget: { minWatts, maxWatts } }: Board, value: unknown): number {
   if (typeof value === 'number' && value >= minWatts && value <= maxWatts) return value
-  throw new DeapdError('budget_invalid', { value: String(value), board: id, minWatts, maxWatts })
+  throw new DeapdError('budget_invalid', { value: String(value ?? 'nothing'), board: id, minWatts, maxWatts })
 }
 
 /** Seconds of a lease, or null without one; throws `lease_invalid`. */

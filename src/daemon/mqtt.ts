@@ -8,6 +8,7 @@ import { type BlackBox, describeEnd } from './black-box.ts'
 import type { LeasedBudget } from './budget.ts'
 import type { LeasedHold } from './hold.ts'
 import type { Lifecycle } from './lifecycle.ts'
+import type { LiveSettings } from './live-settings.ts'
 import type { Log } from './log.ts'
 import type { Platform } from './platform.ts'
 import type { View } from './view.ts'
@@ -23,23 +24,20 @@ export async function connectMqtt(parts: {
   readonly view: View
   readonly budget: LeasedBudget
   readonly hold: LeasedHold
+  readonly live: LiveSettings
   readonly blackBox: BlackBox
   readonly log: Log
   readonly lifecycle: Lifecycle
 }): Promise<string | null> {
-  const { settings, platform, device, pack, view, budget, hold, blackBox, log, lifecycle } = parts
+  const { settings, platform, device, pack, view, budget, hold, live, blackBox, log, lifecycle } = parts
   const { board, simulated } = platform
   const choice = brokerOf(settings, simulated)
   if (choice === 'none') return null
-  const embedded = /^embedded(?::(\d+))?$/.exec(choice)
-  if (choice.startsWith('embedded') && (!embedded || Number(embedded[1] ?? 0) > 65_535)) {
-    const detail = 'it must be embedded, embedded:PORT, an address such as mqtt://broker:1883, or none'
-    throw new DeapdError('setting_invalid', { name: 'mqtt', value: choice, detail, source: '--mqtt' })
-  }
+  const port = embeddedPort(choice)
   // Loaded only where there is a broker: a daemon without one should not carry 9 MB for it.
   const { startMqtt } = await import('../telemetry/mqtt.ts')
   const { startBroker } = await import('../telemetry/broker.ts')
-  const broker = embedded ? await startBroker({ port: Number(embedded[1] ?? defaultBrokerPort) }) : null
+  const broker = port === null ? null : await startBroker({ port })
   if (broker) lifecycle.add('MQTT broker', () => broker.close())
   const url = broker?.url ?? choice
   const link = startMqtt({
@@ -64,7 +62,10 @@ export async function connectMqtt(parts: {
     budget,
     hold,
     log,
-    intervalMs: settings.mqtt_interval_s * 1000,
+    config: live,
+    get intervalMs() {
+      return live.current().mqtt_interval_s * 1000
+    },
   })
   lifecycle.add('MQTT', () => link.close())
   return link.state().url
@@ -73,10 +74,31 @@ export async function connectMqtt(parts: {
 const brokerOf = (settings: Settings, simulated: boolean): string =>
   settings.mqtt === 'auto' ? (simulated ? 'embedded' : 'none') : settings.mqtt
 
-/** Loads what speaks MQTT, if it will be needed: before the control loop runs, which compiling it would hold up. */
+/** The port of an embedded broker; null where the choice is the address of another. Throws `setting_invalid`. */
+function embeddedPort(choice: string): number | null {
+  if (!choice.startsWith('embedded')) return null
+  const port = Number(
+    /^embedded(?::(\d+))?$/.exec(choice)?.[1] ?? (choice === 'embedded' ? defaultBrokerPort : Number.NaN),
+  )
+  if (port <= 65_535) return port
+  const detail = 'it must be embedded, embedded:PORT, an address such as mqtt://broker:1883, or none'
+  throw new DeapdError('setting_invalid', { name: 'mqtt', value: choice, detail, source: '--mqtt' })
+}
+
+/**
+ * Loads what speaks MQTT, if it will be needed: before the control loop runs, which compiling it would hold up. Throws
+ * `setting_invalid` while nothing has been started yet.
+ */
 export async function loadMqtt(settings: Settings, { simulated }: Platform): Promise<void> {
-  if (brokerOf(settings, simulated) === 'none') return
-  await Promise.all([import('../telemetry/mqtt.ts'), import('../telemetry/broker.ts')])
+  const choice = brokerOf(settings, simulated)
+  if (choice === 'none') return
+  const embedded = embeddedPort(choice) !== null
+  const [{ checkSettings }] = await Promise.all([import('../telemetry/mqtt.ts'), import('../telemetry/broker.ts')])
+  checkSettings({
+    url: embedded ? 'mqtt://127.0.0.1' : choice,
+    site: settings.site,
+    device: settings.device || 'deapd',
+  })
 }
 
 /** Told to the fleet once, as soon as the broker is there: the run before this one did not end by itself. */

@@ -21,6 +21,7 @@ import { openHardware } from './hardware.ts'
 import { openHttp } from './http.ts'
 import { createInference } from './inference.ts'
 import { createLifecycle } from './lifecycle.ts'
+import { createLiveSettings } from './live-settings.ts'
 import type { Log } from './log.ts'
 import { type Loop, startLoop } from './loop.ts'
 import { connectMqtt, loadMqtt } from './mqtt.ts'
@@ -173,6 +174,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       { address, settings, log, lifecycle },
     )
 
+    const live = createLiveSettings(settings)
     const notify = createNotify(env, monotonicMs)
     const follow = paceKeeper(twin, cost, settings.as_if, engine)
     loop = await startLoop({
@@ -185,8 +187,12 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       shares,
       workload,
       targets: {
-        tokenSeconds: settings.latency_target_ms / 1000,
-        firstTokenSeconds: settings.first_token_target_s,
+        get tokenSeconds() {
+          return live.current().latency_target_ms / 1000
+        },
+        get firstTokenSeconds() {
+          return live.current().first_token_target_s
+        },
         maxSequences: settings.max_sequences,
       },
       hold: hold.current,
@@ -206,6 +212,7 @@ export async function serve(settings: Settings, env: NodeJS.ProcessEnv, log: Log
       view,
       budget,
       hold,
+      live,
       blackBox,
       log,
       lifecycle,

@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { DeapdError, detailOf } from '../errors.ts'
 
 /**
@@ -9,7 +9,7 @@ import { DeapdError, detailOf } from '../errors.ts'
 export function lockState(folder: string): () => void {
   const path = join(folder, 'deapd.lock')
   try {
-    mkdirSync(folder, { recursive: true })
+    makeFolder(folder)
     const holder = holderOf(path)
     if (holder !== undefined) throw new DeapdError('state_busy', { pid: holder, path: folder })
     rmSync(path, { force: true })
@@ -19,6 +19,14 @@ export function lockState(folder: string): () => void {
     throw new DeapdError('state_unwritable', { path: folder, detail: detailOf(error) }, error)
   }
   return () => rmSync(path, { force: true })
+}
+
+/** Like a recursive mkdir, which in Node tries for ever under a folder that takes none, such as /proc. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return
+  const parent = dirname(resolve(path))
+  if (parent !== resolve(path)) makeFolder(parent)
+  mkdirSync(path)
 }
 
 /** The living process that holds the lock. Numbers are reused: only the same number with the same start time counts. */

@@ -14,7 +14,7 @@ export const tuning = {
   windowMs: 95,
   windowKeptMs: 400,
   /** A step this long after the one before comes late (50 ms are due under load): it judges no sensor by what ran. */
-  lateMs: 120,
+  lateMs: 75,
   /** How long a cap that went over the budget is not tried again; doubles up to the most. */
   barMs: 5000,
   barMostMs: 60_000,

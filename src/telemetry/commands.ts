@@ -85,7 +85,7 @@ export function obey(
   }
   try {
     const issued = typeof order.issued_by === 'string' ? order.issued_by.slice(0, 128) : null
-    const data = commands[name as keyof typeof commands](order.data ?? {}, orderable)
+    const data = commands[name as keyof typeof commands](order.data ?? {}, orderable, now)
     return { transaction, status: 'ok', data: { ...data, issued_by: issued } }
   } catch (thrown) {
     if (!(thrown instanceof DeapdError)) throw thrown
@@ -102,10 +102,11 @@ const commands = { set_budget: setBudget, set_hold: setHold }
 
 type Data = Readonly<Record<string, unknown>>
 
-function setBudget({ watts, lease_s: lease }: Data, { budget }: Orderable): Data {
+function setBudget(data: Data, { budget }: Orderable, now: Date): Data {
+  const { watts } = data
   const limit = budget.get().configuredWatts
   const held = typeof watts === 'number' && watts > limit ? limit : watts
-  const state = budget.set(held, needed(lease), 'mqtt')
+  const state = budget.set(held, leaseOf(data, now), 'mqtt')
   return {
     watts: state.watts,
     lease_until: state.leaseUntil?.toISOString() ?? null,
@@ -115,14 +116,18 @@ function setBudget({ watts, lease_s: lease }: Data, { budget }: Orderable): Data
   }
 }
 
-function setHold({ gpu_mhz: gpuMhz, level, lease_s: lease, release }: Data, { hold }: Orderable): Data {
-  const state = release === true ? hold.release() : hold.set({ gpuMhz, level }, needed(lease), 'mqtt')
+function setHold(data: Data, { hold }: Orderable, now: Date): Data {
+  const { gpu_mhz: gpuMhz, level, release } = data
+  const state = release === true ? hold.release() : hold.set({ gpuMhz, level }, leaseOf(data, now), 'mqtt')
   return { gpu_hz: state.gpuHz, level: state.level, lease_until: state.leaseUntil?.toISOString() ?? null }
 }
 
-function needed(lease: unknown): unknown {
-  if (lease === undefined || lease === null) throw new DeapdError('lease_invalid', { value: 'none' })
-  return lease
+/** For so many seconds, or `until` a time: several devices that get one order should end it together. */
+function leaseOf({ lease_s: lease, until }: Data, now: Date): unknown {
+  if (lease !== undefined && lease !== null) return lease
+  const untilMs = deadlineOf(until)
+  if (untilMs === null) throw new DeapdError('lease_invalid', { value: String(until ?? 'none') })
+  return (untilMs - now.getTime()) / 1000
 }
 
 function parse(payload: string): Order | null {

@@ -1,6 +1,7 @@
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
 import { DeapdError, detailOf } from '../errors.ts'
 import { type Orderable, obey, type Response } from './commands.ts'
+import { type Configurable, configure, type Reported, reportedAtFirst } from './configure.ts'
 import { payloadOf } from './fields.ts'
 import { due, type Message, nothingSaid, statusMessage } from './schedule.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -15,6 +16,8 @@ export interface MqttOptions extends Orderable {
   /** Said with the first connection and never again. */
   readonly once?: readonly Message[]
   readonly snapshot: () => Snapshot
+  /** What `config/desired` may change; without it nothing can be configured from outside. */
+  readonly config?: Configurable
   readonly onSnapshot: (listener: (snapshot: Snapshot) => void) => () => void
   readonly log: {
     info(fields: object, message: string): void
@@ -63,7 +66,8 @@ export function startMqtt(options: MqttOptions): MqttLink {
   let said = nothingSaid
   let state: MqttState = { status: 'connecting', url: shownUrl, reason: null, dropped: 0 }
   let unsaid = options.once ?? []
-  let ruleSaid = ''
+  let infoSaid = ''
+  let reported: Reported | null = options.config ? reportedAtFirst(options.config) : null
   let attempt = 0
   let timer: NodeJS.Timeout | undefined
   let closing = false
@@ -88,16 +92,22 @@ export function startMqtt(options: MqttOptions): MqttLink {
     to.publish(`${base}/${topic}`, payload === null ? '' : envelope(topic, payload), { retain, qos }, () => undefined)
   }
 
-  /** Said again when another sensor takes over: the total is then of other rails. */
+  /** Said again when it has changed: the engine is there and names its provider, or another sensor totals other rails. */
   const introduce = (now: Snapshot): void => {
-    ruleSaid = now.power.totalRule
-    const payload = { ...payloadOf('info', now), ...options.info, total_rule: ruleSaid }
+    const payload = { ...payloadOf('info', now), ...options.info, total_rule: now.power.totalRule }
+    const text = JSON.stringify(payload)
+    if (text === infoSaid) return
+    infoSaid = text
     say({ topic: 'info', payload, retain: true, qos: 1 })
+  }
+
+  const report = (): void => {
+    if (reported !== null) say({ topic: 'config/reported', payload: { ...reported }, retain: true, qos: 1 })
   }
 
   const tell = (snapshot: Snapshot): void => {
     if (client === null || !client.connected || closing) return
-    if (snapshot.power.totalRule !== ruleSaid) introduce(snapshot)
+    introduce(snapshot)
     const next = due(said, snapshot, options.intervalMs ?? 10_000)
     said = next.said
     for (const message of next.messages) say(message)
@@ -105,6 +115,12 @@ export function startMqtt(options: MqttOptions): MqttLink {
 
   const hear = (topic: string, payload: Buffer, packet: IPublishPacket): void => {
     const name = topic.split('/').at(-1) ?? ''
+    if (name === 'desired') {
+      if (!options.config) return
+      reported = configure(String(payload), options.config, reported)
+      log.info({ ...reported }, 'mqtt configuration')
+      return report()
+    }
     // Deleting a retained order is not an order.
     if (payload.length === 0) return
     const key = `${name} ${payload}`
@@ -121,10 +137,11 @@ export function startMqtt(options: MqttOptions): MqttLink {
     said = nothingSaid
     state = { ...state, status: 'connected', reason: null }
     log.info({ url: shownUrl, topics: `${base}/#` }, 'mqtt connected')
-    client?.subscribe([`${base}/cmd/+`, `deapd/v1/${site}/_all/cmd/+`], { qos: 1 }, () => undefined)
-    const now = options.snapshot()
-    introduce(now)
-    tell(now)
+    infoSaid = ''
+    const topics = [`${base}/cmd/+`, `deapd/v1/${site}/_all/cmd/+`, `${base}/config/desired`]
+    client?.subscribe(topics, { qos: 1 }, () => undefined)
+    tell(options.snapshot())
+    report()
     for (const message of unsaid) say(message)
     unsaid = []
   }
@@ -211,7 +228,8 @@ async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
 
 const protocols = new Set(['mqtt:', 'mqtts:', 'tcp:', 'ssl:', 'ws:', 'wss:'])
 
-function checkSettings({ url, site, device }: MqttOptions): void {
+/** Throws `setting_invalid`. */
+export function checkSettings({ url, site, device }: Pick<MqttOptions, 'url' | 'site' | 'device'>): void {
   const invalid = (name: string, value: string, detail: string) =>
     new DeapdError('setting_invalid', { name, value, detail, source: '--mqtt, DEAPD_MQTT or the configuration file' })
   if (!URL.canParse(url) || !protocols.has(new URL(url).protocol)) {

@@ -66,6 +66,10 @@ export function power({ deps, connections }: Scope): FastifyPluginAsyncTypebox {
 
     app.get('/v1/energy/windows', async () => ({ windows: toWire(deps.windows.list()) }))
 
+    app.post('/v1/energy/windows', { schema: { body: WindowName } }, async ({ body }, reply) =>
+      reply.code(201).send(toWire(deps.windows.open(body.name))),
+    )
+
     app.post('/v1/energy/windows/:name', { schema: { params: WindowName } }, async ({ params }, reply) =>
       reply.code(201).send(toWire(deps.windows.open(params.name))),
     )
