@@ -1,7 +1,7 @@
 import { openModel } from '../engine/model.ts'
 import type { Ort } from '../engine/ort/api.ts'
 import type { Manifest } from '../models/manifest.ts'
-import type { Place } from './passes.ts'
+import { growing, type Place } from './passes.ts'
 import type { Sample } from './text.ts'
 
 /** What a level of a finished package made of each range of the texts. */
@@ -23,24 +23,26 @@ export function measurePackage(
   samples: readonly Sample[],
   places: readonly Place[],
 ): LevelScore[] {
-  const model = openModel(ort, folder, manifest, threads, { slots: 1, kv: manifest.dtype, prepack: 'never' })
+  const options = { slots: 1, kv: manifest.dtype, prepack: 'never', arena: false } as const
+  const model = openModel(ort, folder, manifest, threads, options)
   const full = model.levels - 1
   const vocabulary = manifest.shape.vocab_size
   const scores = manifest.levels.map(() => ({
     kl: new Float64Array(places.length),
     right: new Uint8Array(places.length),
   }))
+  const [ofFull, ofLevel] = [growing(), growing()]
   try {
     for (const [at, { sample, range }] of places.entries()) {
       const { ids, ranges } = samples[sample]
       const { from, to } = ranges[range]
       const sequence = model.newSequence()
-      const first = argmax(sequence.run([...ids.subarray(0, from)], full, from - 1))
+      const first = argmax(sequence.run([...ids.subarray(0, from)], full, from - 1, ofLevel))
       const tokens = [...ids.subarray(from, to)]
-      const expected = sequence.run(tokens, full, 0).slice()
+      const expected = sequence.run(tokens, full, 0, ofFull)
       for (let level = full; level >= 0; level--) {
         sequence.truncate(from)
-        const logits = sequence.run(tokens, level, 0)
+        const logits = sequence.run(tokens, level, 0, ofLevel)
         let right = first === ids[from]
         for (let i = 0; i < tokens.length; i++) {
           const row = logits.subarray(i * vocabulary, (i + 1) * vocabulary)

@@ -1,4 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { trimMemory } from '../engine/ort/allocator.ts'
 import type { Checkpoint } from '../models/source/checkpoint.ts'
 
 /** Resident memory of this process. */
@@ -11,8 +14,19 @@ export interface Memory {
   readonly modelBytes: number
 }
 
+/**
+ * Collects garbage and gives it back, where much of it has come together: arrays outside the heap press so little on it that
+ * it would wait for tens of megabytes of them, the more the more texts there are.
+ */
+export function tidy(): void {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+  trimMemory()
+}
+
 /** Notes the floor, and gives a function that tells what was reached. The peak is the process's: it may be older than the call. */
 export function watchMemory({ shape, layers }: Checkpoint): () => Memory {
+  tidy()
   const floorBytes = process.memoryUsage.rss()
   const weights = layers.reduce(
     (sum, layer) => sum + Object.values(layer).reduce((all, { rows, columns }) => all + rows * columns, 0),

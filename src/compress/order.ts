@@ -4,6 +4,7 @@ import { bytesOf, follow, type Link } from './chain.ts'
 import { type EliminationOptions, eliminate, type Progress, type Round } from './eliminate.ts'
 import { fullSubnet, type Groups, type Subnet } from './groups.ts'
 import type { TokenEnergy } from './joules.ts'
+import { tidy } from './memory.ts'
 import type { LayerMeans } from './network.ts'
 import { type Method, rivalOrder, squaresOf } from './rivals.ts'
 import type { State } from './state.ts'
@@ -46,6 +47,7 @@ export function byLoss(
   }
   for (const found of eliminate(groups, gauge, settings, progress, rounds.length + 1)) {
     state.keep(`round-${found.round}`, found)
+    tidy()
     rounds.push(found)
     progress = found
     const dropped = 1 - bytesOf(groups, found.subnet) / groups.bytes

@@ -20,7 +20,7 @@ import { type EnergyOptions, type TokenEnergy, tokenEnergy } from './joules.ts'
 import { chooseSubnets, keepSubnets, type LevelChoice } from './levels.ts'
 import { roundLine } from './log.ts'
 import { type LevelScore, measurePackage } from './measure.ts'
-import { type Memory, watchMemory } from './memory.ts'
+import { type Memory, tidy, watchMemory } from './memory.ts'
 import { openNetwork } from './network.ts'
 import { byLoss, byOrder, type Chain } from './order.ts'
 import { tokensOf } from './passes.ts'
@@ -143,6 +143,7 @@ async function prune(
     const written = await withPool(checkpoint, workspace, options.threads, (pool) =>
       writePackage(checkpoint, workspace, pool, plan, options.onProgress),
     )
+    tidy()
     const scores = measurePackage(ort, workspace.folder, written, threads, samples, heldOut)
     const manifest = describePruning(written, {
       method,

@@ -16,9 +16,10 @@ export interface Sequence {
   readonly length: number
   /**
    * Runs `ids` after the tokens already in the cache, at `level`, and returns the logits of the positions from
-   * `logitsFrom` (counted within `ids`) on, [positions, vocabulary]. The array is reused by the next run.
+   * `logitsFrom` (counted within `ids`) on, [positions, vocabulary]. The array is reused by the next run. `room` gives the
+   * memory of the logits of several tokens, for those who run so many that its garbage would count.
    */
-  run(ids: readonly number[], level: number, logitsFrom: number): Float32Array
+  run(ids: readonly number[], level: number, logitsFrom: number, room?: Room): Float32Array
   /** Forgets all positions from `length` on: a rejected draft, or what a new prompt does not share with the old one. */
   truncate(length: number): void
   /** Makes up `count` more positions, for timing with a full cache: they are read like any others and mean nothing. */
@@ -30,6 +31,11 @@ export interface Sequence {
   /** Gives the slot back. */
   close(): void
 }
+
+/** Memory for so many logits. */
+export type Room = (floats: number) => Float32Array
+
+const ownRoom: Room = (floats) => new Float32Array(floats)
 
 export interface Model {
   readonly manifest: Manifest
@@ -90,10 +96,10 @@ export function openModel(
   const taken = new Set<number>()
 
   /** A binding for runs of one size over `count` slots: the same tensors every time, only their contents change. */
-  const prepare = (firstSlot: number, count: number, tokens: number, wanted: number): Step => {
+  const prepare = (firstSlot: number, count: number, tokens: number, wanted: number, room = ownRoom): Step => {
     const ids = new BigInt64Array(count * tokens)
     const pastLengths = new Int32Array(count)
-    const logits = new Float32Array(count * wanted * shape.vocab_size)
+    const logits = room(count * wanted * shape.vocab_size)
     const own = {
       ids: session.tensor('int64', [count, tokens], ids),
       pastLengths: session.tensor('int32', [count], pastLengths),
@@ -144,9 +150,9 @@ export function openModel(
       get length() {
         return lengths[slot]
       },
-      run(ids, level, logitsFrom) {
+      run(ids, level, logitsFrom, room) {
         const single = ids.length === 1
-        const step = single ? decodeStep(slot, 1) : prepare(slot, 1, ids.length, ids.length - logitsFrom)
+        const step = single ? decodeStep(slot, 1) : prepare(slot, 1, ids.length, ids.length - logitsFrom, room)
         for (const [i, id] of ids.entries()) step.ids[i] = BigInt(id)
         run(step, slot, ids.length, level, logitsFrom)
         lengths[slot] += ids.length

@@ -22,6 +22,8 @@ export interface GraphOptions {
   readonly kv?: KvType
   /** Use, and if need be make, weights prepacked for this machine; `auto`, the default, where it pays. */
   readonly prepack?: 'auto' | 'always' | 'never'
+  /** See `SessionOptions`. */
+  readonly arena?: boolean
 }
 
 export interface OpenedGraph {
@@ -41,7 +43,7 @@ export function openGraph(
   dir: string,
   manifest: Manifest,
   threads: number,
-  { provider: wanted = 'cpu', kv: type, prepack = 'auto' }: GraphOptions,
+  { provider: wanted = 'cpu', kv: type, prepack = 'auto', arena }: GraphOptions,
 ): OpenedGraph {
   let kv: KvForm = { type: manifest.dtype, scales: null }
   let cached: Prepacked = { path: null, state: 'unavailable', detail: 'not needed' }
@@ -54,7 +56,7 @@ export function openGraph(
       return openSession(ort, join(dir, file), threads, { provider: name })
     }
     if (worthIt(manifest, prepack)) cached = findPrepacked(ort, dir, manifest, file, threads)
-    if (cached.path === null) return openSession(ort, join(dir, file), threads)
+    if (cached.path === null) return openSession(ort, join(dir, file), threads, { arena })
     try {
       return openSession(ort, cached.path, threads, { prepacked: true })
     } catch (error) {

@@ -6,6 +6,7 @@ const [trimThreshold, mmapThreshold, arenaMax] = [-1, -3, -8]
 /** From this size on a block is a mapping of its own, which goes back to the system the moment it is freed. */
 const largeBytes = 1 << 20
 
+let trim: ((pad: number) => number) | null = null
 let done = false
 
 /**
@@ -16,7 +17,9 @@ export function returnMemory(): void {
   if (done) return
   done = true
   try {
-    const mallopt = koffi.load('libc.so.6').func('mallopt', 'int', ['int', 'int'])
+    const libc = koffi.load('libc.so.6')
+    const mallopt = libc.func('mallopt', 'int', ['int', 'int'])
+    trim = libc.func('malloc_trim', 'int', ['size_t'])
     mallopt(mmapThreshold, largeBytes)
     mallopt(trimThreshold, largeBytes)
     mallopt(arenaMax, 1)
@@ -24,3 +27,6 @@ export function returnMemory(): void {
     // No glibc: memory is a little higher, nothing else changes.
   }
 }
+
+/** Gives back what the C library holds between blocks that are in use. */
+export const trimMemory = (): void => void trim?.(0)

@@ -21,6 +21,7 @@ const slots = {
   CreateSessionOptions: [10, pointer, ['_Out_ void **']],
   SetOptimizedModelFilePath: [11, pointer, [pointer, 'str']],
   EnableProfiling: [14, pointer, [pointer, 'str']],
+  DisableMemPattern: [17, pointer, [pointer]],
   DisableCpuMemArena: [19, pointer, [pointer]],
   SetSessionLogSeverityLevel: [22, pointer, [pointer, 'int']],
   SetSessionGraphOptimizationLevel: [23, pointer, [pointer, 'int']],

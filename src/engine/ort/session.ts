@@ -84,7 +84,11 @@ export function openSession(
   ort.check('SetSessionLogSeverityLevel', options, ortLoggingWarning)
   ort.check('SetSessionGraphOptimizationLevel', options, prepacked ? optimise.nothing : optimise.everything)
   ort.check('SetIntraOpNumThreads', options, threads)
-  if (!arena) ort.check('DisableCpuMemArena', options)
+  if (!arena) {
+    ort.check('DisableCpuMemArena', options)
+    // A plan of the memory of every combination of shapes that was ever run would be kept as well.
+    ort.check('DisableMemPattern', options)
+  }
   const entries = {
     'session.intra_op.allow_spinning': '1',
     'session.intra_op.spin_duration_us': String(spinMicroseconds),
