@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { probability } from '../src/engine/complexity/estimate.ts'
 import { featuresOf } from '../src/engine/complexity/question.ts'
 import type { Loaded } from '../src/engine/generation.ts'
 import { openModel } from '../src/engine/model.ts'
@@ -280,6 +281,25 @@ t.test('logistic regression finds planted weights, and stays finite where signal
   t.ok(fitLogistic([{ signals: { a: 1 }, happened: false }]).bias < 0)
   t.equal(auroc([0.1, 0.4, 0.35, 0.8], [false, false, true, true]), 0.75)
   t.equal(auroc([1, 1, 1, 1], [false, true, true, false]), 0.5)
+})
+
+t.test('logistic regression finds the optimum where nearly every observation is sure and alike', async (t) => {
+  const random = seededRandom(6)
+  const share = () => random.int(0, 1_000_000) / 1_000_000
+  const observations = Array.from({ length: 6000 }, () => {
+    const unsure = random.chance(0.02)
+    const entropy = unsure ? 0.4 * share() : 1e-4 * share() ** 8
+    const margin = unsure ? 6 * share() - 3 : 9.2
+    const rolling = random.chance(0.05) ? 0.1 * share() : 0
+    return { signals: { entropy, rolling, margin }, happened: unsure ? random.chance(0.5) : random.chance(0.0005) }
+  })
+  const fit = fitLogistic(observations)
+  const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length
+  const estimates = observations.map(({ signals }) => probability(fit, signals))
+  const happened = observations.map((each) => each.happened)
+  // The bias bears no penalty, so at the optimum the estimates have the mean of what happened.
+  t.ok(Math.abs(mean(estimates) - mean(happened.map(Number))) < 1e-5)
+  t.ok(auroc(estimates, happened) > 0.9)
 })
 
 t.test('the fixed sequence ends at the first point that cannot be proven', async (t) => {

@@ -47,10 +47,14 @@ export function requestRisks({ requests }: Pick<Routing, 'requests'>, signals: R
 }
 
 /**
- * Signals in the form in which the logistic model of a token takes them. A margin counts by its distance from both ends:
- * 0.999 against 0.99 says as much as 0.9 against 0.5.
+ * Signals in the form in which the logistic model of a token takes them: by their logarithms, a margin by its distance from both ends.
+ * A well-trained model is nearly always nearly sure, and what sets a doubtful token apart is by how many powers of ten it is less so.
  */
-export function doubtSignals({ margin, ...others }: TokenSignals): Readonly<Record<string, number>> {
-  const sure = Math.min(1 - 1e-4, Math.max(1e-4, margin))
-  return { ...others, margin: Math.log(sure / (1 - sure)) }
+export function doubtSignals({ margin, entropy, rolling, ...others }: TokenSignals): Readonly<Record<string, number>> {
+  const sure = Math.min(1 - faint, Math.max(faint, margin))
+  const magnitude = (value: number): number => Math.log(Math.max(faint, value))
+  return { ...others, margin: Math.log(sure / (1 - sure)), entropy: magnitude(entropy), rolling: magnitude(rolling) }
 }
+
+/** Below this, differences of float32 logits and of the table of powers say nothing. */
+const faint = 1e-6
