@@ -26,4 +26,4 @@ function risk(entry: RouteEntry): string {
 const doubt = (entry: RouteEntry): string =>
   'risks' in entry ? '' : `doubt ${percent(entry.doubt)}, limit ${percent(entry.limit)}`
 
-const percent = (part: number): string => `${(100 * part).toPrecision(2)} %`
+const percent = (part: number): string => `${Number((100 * part).toPrecision(2))} %`
