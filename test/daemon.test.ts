@@ -108,7 +108,8 @@ t.test('a lower budget in the middle of a burst lowers the clock, and the lease 
   const order = await call('/v1/power/budget', { watts: 20, lease_s: 2 }, 'PUT')
   t.match(order.body, { watts: 20, lease_until: /Z$/ })
   const held = await until(daemon.snapshot, (s) => s.clocks.gpuCapHz < before.clocks.gpuCapHz, 'a lower cap')
-  t.match(held.governor.reason, /budget_changed|over_budget|predicted_over_budget/)
+  // On a starved machine the law knows the board less well, and 20 W can then want more than the lowest clock.
+  t.match(held.governor.reason, /budget_changed|over_budget|predicted_over_budget|brown_out/)
   t.match(held.governor.explanation, /20\.0 W/)
   await until(daemon.snapshot, (s) => (s.power.totalWatts ?? 99) < 20, 'power under the new budget')
   await until(daemon.snapshot, (s) => s.power.budgetWatts === 50, 'the end of the lease')
