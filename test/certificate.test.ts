@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +23,7 @@ import { seededRandom } from '../src/evaluate/support/random.ts'
 import { checkCertificate, subjectOf, writeManifest } from '../src/models/certificate.ts'
 import { importModel } from '../src/models/import.ts'
 import { openPackage } from '../src/models/package.ts'
-import type { Routing } from '../src/models/routing.ts'
+import { type Routing, routerRevision } from '../src/models/routing.ts'
 import { tinyConfig, tinyWeights, writeCheckpoint } from './support/tiny-llama.ts'
 
 const ort = loadOrt()
@@ -82,6 +83,13 @@ t.test('a certificate is void when weights, tokenizer or thresholds are not what
   const { manifest } = openPackage(copy)
   writeManifest(copy, { ...manifest, routing: { ...routing, balanced: { risk: 0.3, doubt: 0.6 } } })
   t.match(check(), { state: 'void', reason: /routing changed.*full network.*deapd certify/ })
+  // What was measured with a router that decides otherwise from the same numbers certifies nothing of this one.
+  const ofAnother = createHash('sha256').update(JSON.stringify([routerRevision - 1, manifest.routing])).digest('hex')
+  const { certificate } = manifest
+  if (!certificate) throw new Error('the fixture has a certificate')
+  const subject = { ...certificate.subject_sha256, routing: ofAnother }
+  writeManifest(copy, { ...manifest, certificate: { ...certificate, subject_sha256: subject } })
+  t.match(check(), { state: 'void', reason: /routing changed/ })
   writeManifest(copy, { ...manifest, levels: manifest.levels.map((l) => ({ ...l, weight_bytes: l.weight_bytes + 1 })) })
   t.match(check(), { state: 'void', reason: /weights changed/ })
   const files = { ...manifest.files, 'tokenizer.json': { ...manifest.files['tokenizer.json'], sha256: 'another' } }

@@ -3,7 +3,7 @@ import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Manifest, manifestFile } from './manifest.ts'
 import { hashFile } from './package.ts'
-import type { Certificate } from './routing.ts'
+import { type Certificate, routerRevision } from './routing.ts'
 
 /** Whether `balanced` may leave the full level, and if not, why. */
 export type CertificateCheck =
@@ -28,7 +28,7 @@ export function subjectOf({ files, levels, chunks, routing }: Manifest): Certifi
   return {
     weights: sha256([hashes.filter((file) => !isText(file)), bytes, chunks]),
     tokenizer: sha256(hashes.filter(isText)),
-    routing: sha256(routing ?? null),
+    routing: sha256([routerRevision, routing ?? null]),
   }
 }
 

@@ -36,6 +36,9 @@ export const Routing = Type.Object({
 })
 export type Routing = Static<typeof Routing>
 
+/** Goes up when the same routing would lead to other levels or other tokens: what was certified before is then another router. */
+export const routerRevision = 2
+
 /** One point of the grid, tested in this order from the safest on. */
 export const GridPoint = Type.Object({
   ...RouteLimits.properties,
