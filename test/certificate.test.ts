@@ -84,7 +84,9 @@ t.test('a certificate is void when weights, tokenizer or thresholds are not what
   writeManifest(copy, { ...manifest, routing: { ...routing, balanced: { risk: 0.3, doubt: 0.6 } } })
   t.match(check(), { state: 'void', reason: /routing changed.*full network.*deapd certify/ })
   // What was measured with a router that decides otherwise from the same numbers certifies nothing of this one.
-  const ofAnother = createHash('sha256').update(JSON.stringify([routerRevision - 1, manifest.routing])).digest('hex')
+  const ofAnother = createHash('sha256')
+    .update(JSON.stringify([routerRevision - 1, manifest.routing]))
+    .digest('hex')
   const { certificate } = manifest
   if (!certificate) throw new Error('the fixture has a certificate')
   const subject = { ...certificate.subject_sha256, routing: ofAnother }
