@@ -9,15 +9,17 @@ import { answer } from '../src/compress/answering.ts'
 import { bytesOf, follow, subnetsOf } from '../src/compress/chain.ts'
 import { eliminate } from '../src/compress/eliminate.ts'
 import { chooseLevels, hypervolume, nondominated, type Point, spacing } from '../src/compress/frontier.ts'
-import { ascend, gateProblem } from '../src/compress/gates.ts'
+import { ascend, type Counts, type GateProblem, gateProblem } from '../src/compress/gates.ts'
 import { fullSubnet, groupNumber, groupsOf, without } from '../src/compress/groups.ts'
 import { tokenEnergy } from '../src/compress/joules.ts'
+import { useLost } from '../src/compress/judge.ts'
 import { measurePackage } from '../src/compress/measure.ts'
 import { openNetwork } from '../src/compress/network.ts'
 import { emptyLayerSums, growing, noMeans, placesOf } from '../src/compress/passes.ts'
 import { layerLevelsOf, shiftsOf } from '../src/compress/plan.ts'
 import { logFile, type PruneOptions, pruneCheckpoint } from '../src/compress/prune.ts'
 import { readAll } from '../src/compress/reading.ts'
+import { pointsOf, refine } from '../src/compress/refine.ts'
 import { openSpool } from '../src/compress/spool.ts'
 import { fluctuations, momentsOf } from '../src/compress/statistics.ts'
 import { readCalibrationText } from '../src/compress/text.ts'
@@ -288,39 +290,96 @@ t.test('elimination follows loss per joule, is nested, and goes on from any roun
   t.ok(shares[shares.length - 1] <= 0.5)
 })
 
+/** The choice of levels for some order of groups, evenly spaced along it. */
+function someGates(seed: number, levels: number): GateProblem {
+  const order = layered.all.map((_, i) => i).sort((a, b) => ((a * 7919 + seed) % 97) - ((b * 7919 + seed) % 97))
+  const links = follow(layered, order, 0.45 * layered.bytes).map((group, i) => ({
+    group,
+    loss: (i + 1) / 1000,
+    joules: layered.all[group].bytes,
+    measured: true,
+  }))
+  const places = Array.from({ length: levels }, (_, k) => Math.round(((levels - 1 - k) * links.length) / (levels - 1)))
+  return gateProblem({ groups: layered, links, places, allowed: [...links.keys()], fullJoules: layered.bytes })
+}
+
+/** Losses of which no sum of single groups tells: every pair of dropped groups of a layer costs something of its own. */
+const entangled =
+  (seed: number) =>
+  (subnets: readonly Uint8Array[]): number[] =>
+    subnets.map((subnet) => {
+      const off = layered.all.flatMap((_, i) => (subnet[i] === 1 ? [] : [i]))
+      const pairs = off.flatMap((a) => off.filter((b) => b > a).map((b) => ((a * 31 + b * 17 + seed) % 23) / 12000))
+      return pairs.reduce((sum, pair) => sum + pair, 0)
+    })
+
+/** Nested, and no layer in more steps than it may have. */
+function fits(subnets: readonly Uint8Array[]): boolean {
+  const full = subnets.length - 1
+  for (let layer = 0; layer < 3; layer++) {
+    for (const [kind, count, most] of [
+      ['mlp', 8, 3],
+      ['heads', 4, 2],
+    ] as const) {
+      const own = subnets.map((subnet) =>
+        Array.from({ length: count }, (_, i) => subnet[groupNumber(layered, layer, kind, i)]),
+      )
+      const sizes = own.map((on) => on.reduce((a, b) => a + b, 0))
+      if (new Set(sizes).size > most || sizes[full] !== count) return false
+      if (own.some((on, k) => k > 0 && own[k - 1].some((was, i) => was > on[i]))) return false
+    }
+  }
+  return true
+}
+
+const chains = [fc.integer({ min: 0, max: 1e6 }), fc.integer({ min: 3, max: 6 })] as const
+
 t.test('no layer gets more gates than it may have, whatever the chain', async () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 1e6 }), fc.integer({ min: 3, max: 6 }), (seed, levels) => {
-      const order = layered.all.map((_, i) => i).sort((a, b) => ((a * 7919 + seed) % 97) - ((b * 7919 + seed) % 97))
-      const links = follow(layered, order, 0.45 * layered.bytes).map((group, i) => ({
-        group,
-        loss: (i + 1) / 100,
-        joules: layered.all[group].bytes,
-        measured: true,
-      }))
-      const places = Array.from({ length: levels }, (_, k) =>
-        Math.round(((levels - 1 - k) * links.length) / (levels - 1)),
-      )
-      const problem = gateProblem({ groups: layered, links, places, allowed: [], fullJoules: layered.bytes })
-      const subnets = problem.subnets(ascend(problem))
-      for (let layer = 0; layer < 3; layer++) {
-        for (const [kind, count, most] of [
-          ['mlp', 8, 3],
-          ['heads', 4, 2],
-        ] as const) {
-          const own = subnets.map((subnet) =>
-            Array.from({ length: count }, (_, i) => subnet[groupNumber(layered, layer, kind, i)]),
-          )
-          const sizes = own.map((on) => on.reduce((a, b) => a + b, 0))
-          if (new Set(sizes).size > most || sizes[levels - 1] !== count) return false
-          if (own.some((on, k) => k > 0 && own[k - 1].some((was, i) => was > on[i]))) return false
-        }
-      }
-      return true
+    fc.property(...chains, (seed, levels) => {
+      const problem = someGates(seed, levels)
+      return fits(problem.subnets(problem.rounded)) && fits(problem.subnets(ascend(problem)))
     }),
     { numRuns: 20 },
   )
 })
+
+t.test('the search for levels gains what was measured, within the gates, and goes on from any round', async () => {
+  fc.assert(
+    fc.property(...chains, (seed, levels) => {
+      const problem = someGates(seed, levels)
+      const measure = entangled(seed)
+      const worth = (counts: Counts): number => problem.worth(pointsOf(problem, counts, measure))
+      const found = [...refine(problem, { counts: problem.rounded }, measure)]
+      const steps = [worth(problem.rounded), ...found.map(({ counts }) => worth(counts))]
+      const resumed = [...refine(problem, found[0], measure)]
+      return (
+        found.every(({ counts }) => fits(problem.subnets(counts))) &&
+        steps.every((value, i) => i === 0 || value >= steps[i - 1]) &&
+        steps[steps.length - 1] > steps[0] + 0.005 &&
+        JSON.stringify(resumed) === JSON.stringify(found.slice(1))
+      )
+    }),
+    { numRuns: 10 },
+  )
+})
+
+t.test(
+  'how much use is lost: the mean of both excesses, and only of the divergence where nothing is answered',
+  async (t) => {
+    const scores = {
+      kl: [Float64Array.of(0, 0), Float64Array.of(1, 1), Float64Array.of(40, 40)],
+      right: [Uint8Array.of(1, 1), Uint8Array.of(1, 0), Uint8Array.of(0, 0)],
+    }
+    const [none, some, all] = useLost(scores, Uint8Array.of(1, 1), 10)
+    t.equal(none, 0)
+    // 0.2 of 0.5 nats, and half of the answers where a tenth was the margin.
+    t.ok(Math.abs(some - (0.4 + 1 + 0.1 * Math.log(5)) / 2) < 1e-12)
+    t.ok(all > 1, 'beyond the margins it goes on rising')
+    const [, unanswered] = useLost(scores, Uint8Array.of(0, 0), 10)
+    t.ok(Math.abs(unanswered - 0.4) < 1e-12)
+  },
+)
 
 t.test(
   'joules: a group saves what its bytes save at the clock of fewest joules; a calibration changes them',

@@ -1,4 +1,5 @@
 import { hypervolume, type Point } from './frontier.ts'
+import type { Yardstick } from './judge.ts'
 import type { LevelScore } from './measure.ts'
 import type { Pruned } from './prune.ts'
 import { seededDraws } from './random.ts'
@@ -36,20 +37,6 @@ export const byChain = (method: Method, { choice, tokens }: Pruned): Contender =
   scores: [...choice.scores].reverse(),
   tokens,
 })
-
-/** One loss, up to where it counts: beyond, a network is of no use however little it takes. */
-export interface Yardstick {
-  readonly name: 'kl' | 'error'
-  readonly unit: string
-  /** Of the full network; the reference lies `margin` above it. */
-  readonly margin: number
-}
-
-/** deap.md §6.2: errors up to 10 points above the full network's; and half a nat, where about a third of the choices differ. */
-export const yardsticks: readonly Yardstick[] = [
-  { name: 'kl', unit: 'nats of KL a token', margin: 0.5 },
-  { name: 'error', unit: 'share of wrong answers', margin: 0.1 },
-]
 
 export interface Comparison {
   readonly method: Method

@@ -1,5 +1,5 @@
 import { type Link, subnetsOf } from './chain.ts'
-import { hypervolume, type Point, spacing } from './frontier.ts'
+import { type Point, spacing } from './frontier.ts'
 import type { Groups, Subnet } from './groups.ts'
 import { groupNumber } from './groups.ts'
 
@@ -40,7 +40,7 @@ export interface GateProblem {
   readonly candidates: readonly Counts[]
   /** Joules and losses of the levels, by adding up. */
   totals(counts: Counts): Point[]
-  /** Hypervolume, less what it costs to leave the joules that were chosen or to come too close to the next level. */
+  /** Hypervolume up to the full network's joules and a loss of 1, less what it costs to come too close to the next level or to leave the joules of the smallest one. */
   worth(points: readonly Point[]): number
   subnets(counts: Counts): Subnet[]
   /** What changes each lane's own joules least. */
@@ -58,21 +58,18 @@ export function gateProblem(options: GateOptions): GateProblem {
     }))
   const countsAt = (lane: Lane, place: number): number => lane.order.filter((g) => subnets[place][g] === 1).length
   const wanted = totals(lanes.map((lane) => places.map((place) => countsAt(lane, place))))
-  const reference = { joules: 1.02 * fullJoules, loss: 1.05 * Math.max(...wanted.map(({ loss }) => loss), 1e-9) }
   const candidates = lanes.map((lane) => steps(lane, places.length))
   return {
     lanes,
     candidates,
     totals,
     worth: (points) =>
-      points.reduce(
-        (value, { joules }, k) => {
-          const moved = (joules - wanted[k].joules) / fullJoules
-          const close = k === 0 ? 0 : Math.max(0, points[k - 1].joules / joules - (1 - spacing))
-          return value - movePrice * moved ** 2 - spacingPrice * close
-        },
-        hypervolume(points, reference),
-      ),
+      points.reduce((value, { joules, loss }, k) => {
+        const area = k + 1 < points.length ? ((points[k + 1].joules - joules) / fullJoules) * (1 - loss) : 0
+        const close = k === 0 ? 0 : Math.max(0, points[k - 1].joules / joules - (1 - spacing))
+        const moved = k === 0 ? (joules - wanted[0].joules) / fullJoules : 0
+        return value + area - spacingPrice * close - movePrice * moved ** 2
+      }, 0),
     subnets: (counts) =>
       places.map((_, level) => {
         const subnet = new Uint8Array(groups.all.length)

@@ -1,9 +1,9 @@
 import { bytesOf, type Link, sampled, subnetsOf } from './chain.ts'
 import { chooseLevels, type Point } from './frontier.ts'
-import { ascend, gateProblem } from './gates.ts'
+import { ascend, type Counts, type GateProblem, gateProblem } from './gates.ts'
 import type { Groups, Subnet } from './groups.ts'
 import type { LevelScore } from './measure.ts'
-import { refine } from './refine.ts'
+import { pointsOf } from './refine.ts'
 
 export interface ChainPoint extends Point {
   /** Groups dropped. */
@@ -35,8 +35,10 @@ export interface Yardstick {
 
 export interface ChoiceOptions extends Yardstick {
   readonly links: readonly Link[]
-  /** The same on the texts that groups were scored on, for changes that are searched for; absent: what adding up says holds. */
-  readonly refineOn?: (subnets: readonly Subnet[]) => ArrayLike<number>
+  /** How much of the full network's use sub-networks lose, on the texts that groups were scored on: whatever is chosen is chosen by it. */
+  readonly lost: (subnets: readonly Subnet[]) => ArrayLike<number>
+  /** Searches on from a start, by measuring; absent: what adding up says holds. */
+  readonly search?: (problem: GateProblem, start: Counts) => Counts
   readonly count: number
   /** Wanted shares of the full network's bytes, the last 1; otherwise the levels of largest hypervolume are found. */
   readonly shares?: readonly number[]
@@ -44,11 +46,12 @@ export interface ChoiceOptions extends Yardstick {
 
 /** Measures points of a chain and chooses levels among them. */
 export function chooseSubnets(options: ChoiceOptions): LevelChoice {
-  const { groups, links, joulesOf, refineOn, count, shares } = options
+  const { groups, links, joulesOf, lost, search, count, shares } = options
   const subnets = [...subnetsOf(groups, links)]
   const bytes = subnets.map((subnet) => bytesOf(groups, subnet))
   const places = sampled(bytes, measuredPoints)
-  const { points, scores } = measured(places, subnets, options)
+  const losses = lost(places.map((place) => subnets[place]))
+  const points = places.map((place, i) => ({ place, joules: joulesOf(subnets[place]), loss: losses[i] }))
   const nearest = (share: number): number =>
     bytes.reduce(
       (best, b, i) => (Math.abs(b / groups.bytes - share) < Math.abs(bytes[best] / groups.bytes - share) ? i : best),
@@ -62,10 +65,13 @@ export function chooseSubnets(options: ChoiceOptions): LevelChoice {
     allowed: places,
     fullJoules: joulesOf(subnets[0]),
   })
-  const added = ascend(problem)
-  const levels = problem.subnets(refineOn ? refine(problem, added, refineOn) : added)
+  // Adding up finds what one bad group costs where it is not followed, and misleads where all groups cost a little.
+  const starts = [problem.rounded, ascend(problem)]
+  const [rounded, added] = starts.map((counts) => problem.worth(pointsOf(problem, counts, lost)))
+  const start = starts[added > rounded ? 1 : 0]
+  const levels = problem.subnets(search ? search(problem, start) : start)
   const different = levels.filter((level, k) => k === 0 || bytesOf(groups, level) > bytesOf(groups, levels[k - 1]))
-  return { points, scores, places: chosen, subnets: different }
+  return { ...measured(places, subnets, options), places: chosen, subnets: different }
 }
 
 /** Measures levels that are settled, from the smallest to the full network. */
@@ -91,7 +97,7 @@ function measured(
 }
 
 /** Losses of links made to add up to what was measured between two points; where they say nothing, all alike. */
-function rescaled(links: readonly Link[], points: readonly ChainPoint[]): Link[] {
+function rescaled(links: readonly Link[], points: readonly (Point & { readonly place: number })[]): Link[] {
   let reached = 0
   return points.slice(1).flatMap((point, i) => {
     const part = links.slice(points[i].place, point.place)

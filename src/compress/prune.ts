@@ -15,8 +15,10 @@ import type { Checkpoint } from '../models/source/checkpoint.ts'
 import { type Calibrated, calibrate, type OnStep } from './calibration.ts'
 import { bytesOf } from './chain.ts'
 import type { EliminationOptions, Round } from './eliminate.ts'
-import { type Groups, groupsOf, type Subnet } from './groups.ts'
+import type { Counts, GateProblem } from './gates.ts'
+import { fullSubnet, type Groups, groupsOf, type Subnet } from './groups.ts'
 import { type EnergyOptions, type TokenEnergy, tokenEnergy } from './joules.ts'
+import { useLost } from './judge.ts'
 import { chooseSubnets, keepSubnets, type LevelChoice } from './levels.ts'
 import { roundLine } from './log.ts'
 import { type LevelScore, measurePackage } from './measure.ts'
@@ -26,6 +28,7 @@ import { byLoss, byOrder, type Chain } from './order.ts'
 import { tokensOf } from './passes.ts'
 import { layerLevelsOf, shiftsOf } from './plan.ts'
 import { describePruning } from './provenance.ts'
+import { type Found, refine } from './refine.ts'
 import { compensates, type Method } from './rivals.ts'
 import { openState, type State } from './state.ts'
 import { readCalibrationText, type Sample } from './text.ts'
@@ -120,13 +123,18 @@ async function prune(
       },
       heldOutTokens: tokens.reduce((a, b) => a + b, 0),
     }
+    const { scored } = bench.places
+    const scoredTokens = scored.reduce((sum, place) => sum + tokensOf(samples, place), 0)
+    const full = bench.answer([fullSubnet(groups)], means, scored).right[0]
+    const lost = (subnets: readonly Subnet[]) => useLost(bench.answer(subnets, means, scored), full, scoredTokens)
     const choice = trained
       ? keepSubnets(trained, yardstick)
       : chooseSubnets({
           ...yardstick,
           links: chain.links,
+          lost,
           ...(method === 'deap' && {
-            refineOn: (subnets: readonly Subnet[]) => bench.divergences(subnets, means, bench.places.scored),
+            search: (problem: GateProblem, start: Counts) => searched(problem, start, lost, state, onStep),
           }),
           count: levels,
           shares: options.shares,
@@ -178,6 +186,25 @@ async function prune(
   } finally {
     bench.close()
   }
+}
+
+/** The search for better levels, a round at a time; finished rounds are not done again. */
+function searched(
+  problem: GateProblem,
+  start: Counts,
+  lost: (subnets: readonly Subnet[]) => ArrayLike<number>,
+  state: State,
+  onStep: OnStep,
+): Counts {
+  const begun = state.find<Found>('levels')
+  let { counts } = begun ?? { counts: start }
+  for (const found of refine(problem, begun ?? { counts }, lost)) {
+    state.keep('levels', found)
+    tidy()
+    counts = found.counts
+    onStep(found.round, found.of, 'rounds of the search for levels')
+  }
+  return counts
 }
 
 /** What is dropped, and in which order; nothing where training has settled it. */

@@ -1,78 +1,166 @@
 import type { Point } from './frontier.ts'
-import { type Counts, type GateProblem, moved } from './gates.ts'
+import type { Counts, GateProblem, Lane } from './gates.ts'
 import type { Subnet } from './groups.ts'
 
-/** Changes that are measured at a time, for each lane and in all, and how often. */
-const [perLane, atOnce, mostRounds] = [6, 48, 12]
-
-interface Change {
+/** Where a search stands: after a kill it goes on from here. */
+export interface Found {
+  readonly round: number
+  /** Rounds it may take at most. */
+  readonly of: number
+  readonly counts: Counts
+  /** Lane that the next round begins with, and rounds in a row that gained nothing. */
   readonly lane: number
-  readonly counts: readonly number[]
+  readonly vain: number
 }
+
+/** Single changes that are measured in a round, and lanes that are changed together at most. */
+const [changesPerRound, mostTogether] = [320, 8]
+const mostSweeps = 8
 
 /**
  * Improves levels by measuring: losses of groups do not add up, least of all when a gate keeps a layer from following the
- * chain. In each round the changes of one lane that adding up thinks best are measured, then the best of different lanes
- * together, and whatever is worth most is kept; after two rounds in vain it ends.
+ * chain. A round measures what it does to each level alone to give a lane a little more or less; from that table it is known
+ * what any way of a lane through the levels is worth. The best ways of several lanes are then measured together, and what is
+ * worth most is kept. A large model's lanes take turns. Yields every round; it ends when all lanes were tried in vain.
  */
-export function refine(
+export function* refine(
   problem: GateProblem,
-  start: Counts,
+  start: Pick<Found, 'counts'> & Partial<Found>,
   measure: (subnets: readonly Subnet[]) => ArrayLike<number>,
-): Counts {
-  const { lanes, candidates, totals, worth, subnets } = problem
-  const known = new Map<string, number>()
-  const key = (subnet: Subnet): string => Buffer.from(subnet).toString('latin1')
-  /** Worths of whole choices, all sub-networks that are new measured in one batch. */
-  const measured = (choices: readonly Counts[]): { worth: number; points: Point[] }[] => {
-    const levels = choices.map((counts) => subnets(counts))
-    const missing = new Map(levels.flat().flatMap((subnet) => (known.has(key(subnet)) ? [] : [[key(subnet), subnet]])))
-    const losses = missing.size === 0 ? [] : measure([...missing.values()])
-    for (const [i, name] of [...missing.keys()].entries()) known.set(name, Math.max(0, losses[i]))
-    return choices.map((counts, c) => {
-      const points = totals(counts).map(({ joules }, k) => ({ joules, loss: known.get(key(levels[c][k])) ?? 0 }))
-      return { worth: worth(points), points }
-    })
+): Generator<Found> {
+  const { lanes } = problem
+  const levels = start.counts[0].length
+  const losses = remembered(measure)
+  const atOnce = Math.min(lanes.length, Math.max(1, Math.floor(changesPerRound / (8 * levels))))
+  const sweep = Math.ceil(lanes.length / atOnce)
+  let { counts, round = 0, lane = 0, vain = 0 } = start
+  const of = mostSweeps * sweep
+  while (round < of && vain < sweep) {
+    const open = Array.from({ length: atOnce }, (_, i) => (lane + i) % lanes.length)
+    const better = improved(problem, counts, open, losses)
+    vain = better === null ? vain + 1 : 0
+    counts = better ?? counts
+    lane = (lane + atOnce) % lanes.length
+    yield { round: ++round, of, counts, lane, vain }
   }
-  let counts = start
-  let [best] = measured([start])
-  const tried = new Set<string>()
-  for (let round = 0, vain = 0; round < mostRounds && vain < 2; round++) {
-    const promising = lanes.flatMap((lane, i) => {
-      const guess = (c: readonly number[]): number =>
-        worth(best.points.map((point, k) => moved(point, lane, counts[i][k], c[k])))
-      const fresh = candidates[i].filter((c) => c.join() !== counts[i].join() && !tried.has(`${i} ${c}`))
-      return fresh
-        .map((c) => ({ lane: i, counts: c, guess: guess(c) }))
-        .sort((a, b) => b.guess - a.guess)
-        .slice(0, perLane)
-    })
-    const changes: Change[] = promising.sort((a, b) => b.guess - a.guess).slice(0, atOnce)
-    if (changes.length === 0) break
-    for (const change of changes) tried.add(`${change.lane} ${change.counts}`)
-    const found = measured(changes.map((change) => changed(counts, [change])))
-    const better = [...changes.keys()]
-      .filter((i) => found[i].worth > best.worth)
-      .sort((a, b) => found[b].worth - found[a].worth)
-    const single = better.filter((i, at) => better.findIndex((j) => changes[j].lane === changes[i].lane) === at)
-    const together = single.map((_, n) =>
-      changed(
-        counts,
-        single.slice(0, n + 1).map((i) => changes[i]),
-      ),
-    )
-    const results = measured(together)
-    const winner = results.reduce((most, result, i) => (result.worth > (results[most]?.worth ?? 0) ? i : most), 0)
-    if (results.length === 0 || results[winner].worth <= best.worth + 1e-6) vain++
-    else {
-      counts = together[winner]
-      best = results[winner]
-      tried.clear()
-      vain = 0
-    }
-  }
-  return counts
 }
 
-const changed = (counts: Counts, changes: readonly Change[]): Counts =>
-  counts.map((own, lane) => changes.find((change) => change.lane === lane)?.counts ?? own)
+/** Measured losses of sub-networks, each measured once. */
+function remembered(
+  measure: (subnets: readonly Subnet[]) => ArrayLike<number>,
+): (subnets: readonly Subnet[]) => number[] {
+  const known = new Map<string, number>()
+  const key = (subnet: Subnet): string => Buffer.from(subnet).toString('latin1')
+  return (subnets) => {
+    const missing = new Map(
+      subnets.flatMap((subnet) => (known.has(key(subnet)) ? [] : [[key(subnet), subnet] as const])),
+    )
+    const found = missing.size === 0 ? [] : measure([...missing.values()])
+    for (const [i, name] of [...missing.keys()].entries()) known.set(name, found[i])
+    return subnets.map((subnet) => known.get(key(subnet)) ?? Number.NaN)
+  }
+}
+
+/** The levels of a choice with their measured losses. */
+export const pointsOf = (
+  { totals, subnets }: GateProblem,
+  counts: Counts,
+  losses: (subnets: readonly Subnet[]) => ArrayLike<number>,
+): Point[] => {
+  const found = losses(subnets(counts))
+  return totals(counts).map(({ joules }, k) => ({ joules, loss: found[k] }))
+}
+
+function improved(
+  problem: GateProblem,
+  counts: Counts,
+  open: readonly number[],
+  losses: (subnets: readonly Subnet[]) => number[],
+): Counts | null {
+  const { worth, subnets } = problem
+  const before = pointsOf(problem, counts, losses)
+  const tables = measuredTables(problem, counts, open, before, losses)
+  const proposals = propose(problem, counts, before, tables)
+  // All that is new in one batch.
+  losses(proposals.flatMap((proposal) => subnets(proposal)))
+  let [best, most]: [Counts | null, number] = [null, worth(before) + leastGain]
+  for (const proposal of proposals) {
+    const value = worth(pointsOf(problem, proposal, losses))
+    if (value > most) [best, most] = [proposal, value]
+  }
+  return best
+}
+
+const leastGain = 1e-6
+
+/** For each open lane what a count in place of its own adds to the loss of a level, by level; nothing for counts that were not tried. */
+type Tables = ReadonlyMap<number, readonly ReadonlyMap<number, number>[]>
+
+function measuredTables(
+  { lanes, subnets }: GateProblem,
+  counts: Counts,
+  open: readonly number[],
+  before: readonly Point[],
+  losses: (subnets: readonly Subnet[]) => number[],
+): Tables {
+  const now = subnets(counts)
+  // The full network stays as it is.
+  const changes = open.flatMap((lane) =>
+    now.slice(0, -1).flatMap((subnet, level) =>
+      nearby(lanes[lane], counts[lane])
+        .filter((count) => count !== counts[lane][level])
+        .map((count) => ({ lane, level, count, subnet: withCount(subnet, lanes[lane], count) })),
+    ),
+  )
+  const found = losses(changes.map(({ subnet }) => subnet))
+  const tables = new Map(open.map((lane) => [lane, counts[lane].map((count) => new Map([[count, 0]]))]))
+  for (const [i, { lane, level, count }] of changes.entries()) {
+    tables.get(lane)?.[level].set(count, found[i] - before[level].loss)
+  }
+  return tables
+}
+
+/** Counts in use, and the next smaller and larger ones that may be used. */
+function nearby({ counts }: Lane, used: readonly number[]): number[] {
+  const places = used.flatMap((count) => [-1, 0, 1].map((step) => counts.indexOf(count) + step))
+  return [...new Set(places)].flatMap((place) => counts[place] ?? [])
+}
+
+function withCount(subnet: Subnet, { order }: Lane, count: number): Subnet {
+  const changed = subnet.slice()
+  for (const [place, group] of order.entries()) changed[group] = place < count ? 1 : 0
+  return changed
+}
+
+/** Choices with one, two, … lanes changed, each time the one that seems to gain most. */
+function propose(
+  { lanes, candidates, worth }: GateProblem,
+  counts: Counts,
+  before: readonly Point[],
+  tables: Tables,
+): Counts[] {
+  const left = new Set(tables.keys())
+  const proposals: Counts[] = []
+  let [points, chosen] = [before, counts]
+  while (proposals.length < mostTogether) {
+    let best: { lane: number; way: readonly number[]; points: Point[]; value: number } | null = null
+    for (const lane of left) {
+      const [own, table] = [counts[lane], tables.get(lane) ?? []]
+      for (const way of candidates[lane]) {
+        const moved = points.map(({ joules, loss }, k) => ({
+          joules: joules + lanes[lane].joules[way[k]] - lanes[lane].joules[own[k]],
+          loss: loss + (table[k].get(way[k]) ?? Number.POSITIVE_INFINITY),
+        }))
+        const value = worth(moved)
+        if (value > (best?.value ?? worth(points) + leastGain)) best = { lane, way, points: moved, value }
+      }
+    }
+    if (best === null) break
+    const { lane, way } = best
+    left.delete(lane)
+    points = best.points
+    chosen = chosen.map((own, i) => (i === lane ? way : own))
+    proposals.push(chosen)
+  }
+  return proposals
+}
