@@ -52,7 +52,12 @@ export const pruneCommand = (): Command =>
         .default('deap'),
     )
     .option('--levels <n>', 'nested sub-networks at most', wholeNumber('--levels', 2), 6)
-    .option('--floor <share>', 'weight bytes of the smallest level', realNumber('--floor', 0.05), 0.42)
+    .option(
+      '--floor <share>',
+      'weight bytes at which the order ends: the smallest level, unless it is of no use by then',
+      realNumber('--floor', 0.05),
+      0.42,
+    )
     .option('--texts <n>', 'texts drawn from the file, half of them held out', wholeNumber('--texts', 2), 256)
     .option('--seed <n>', 'of every random choice', wholeNumber('--seed', 0), 1)
     .addOption(new Option('--quantise <form>', 'weights').choices(['int4', 'int8', 'none']).default('int4'))

@@ -40,8 +40,10 @@ export interface GateProblem {
   readonly candidates: readonly Counts[]
   /** Joules and losses of the levels, by adding up. */
   totals(counts: Counts): Point[]
-  /** Hypervolume up to the full network's joules and a loss of 1, less what it costs to come too close to the next level or to leave the joules of the smallest one. */
+  /** Hypervolume up to the full network's joules and a loss of 1, less what it costs to come too close to the next level, or that the smallest is not as small as chosen. */
   worth(points: readonly Point[]): number
+  /** What it costs all levels to leave the joules that were chosen: far from there nothing was measured that could be added up. */
+  strayed(points: readonly Point[]): number
   subnets(counts: Counts): Subnet[]
   /** What changes each lane's own joules least. */
   readonly rounded: Counts
@@ -58,6 +60,7 @@ export function gateProblem(options: GateOptions): GateProblem {
     }))
   const countsAt = (lane: Lane, place: number): number => lane.order.filter((g) => subnets[place][g] === 1).length
   const wanted = totals(lanes.map((lane) => places.map((place) => countsAt(lane, place))))
+  const strayed = (joules: number, k: number): number => movePrice * ((joules - wanted[k].joules) / fullJoules) ** 2
   const candidates = lanes.map((lane) => steps(lane, places.length))
   return {
     lanes,
@@ -67,9 +70,9 @@ export function gateProblem(options: GateOptions): GateProblem {
       points.reduce((value, { joules, loss }, k) => {
         const area = k + 1 < points.length ? ((points[k + 1].joules - joules) / fullJoules) * (1 - loss) : 0
         const close = k === 0 ? 0 : Math.max(0, points[k - 1].joules / joules - (1 - spacing))
-        const moved = k === 0 ? (joules - wanted[0].joules) / fullJoules : 0
-        return value + area - spacingPrice * close - movePrice * moved ** 2
+        return value + area - spacingPrice * close - (k === 0 ? strayed(joules, 0) : 0)
       }, 0),
+    strayed: (points) => points.reduce((sum, { joules }, k) => sum + strayed(joules, k), 0),
     subnets: (counts) =>
       places.map((_, level) => {
         const subnet = new Uint8Array(groups.all.length)
@@ -85,14 +88,16 @@ export function gateProblem(options: GateOptions): GateProblem {
 }
 
 /** Coordinate ascent over lanes on the levels' worth, with losses and joules of groups added up. */
-export function ascend({ lanes, candidates, totals, worth, rounded }: GateProblem): Counts {
+export function ascend({ lanes, candidates, totals, worth, strayed, rounded }: GateProblem): Counts {
   const counts = [...rounded]
   for (let sweep = 0; sweep < mostSweeps; sweep++) {
     let changed = false
     for (const [i, lane] of lanes.entries()) {
       const now = totals(counts)
-      const value = (c: readonly number[]): number =>
-        worth(now.map((point, k) => moved(point, lane, counts[i][k], c[k])))
+      const value = (c: readonly number[]): number => {
+        const points = now.map((point, k) => moved(point, lane, counts[i][k], c[k]))
+        return worth(points) - strayed(points)
+      }
       const best = candidates[i].reduce((most, c) => (value(c) > value(most) + 1e-12 ? c : most), counts[i])
       changed ||= best !== counts[i]
       counts[i] = best
@@ -103,7 +108,7 @@ export function ascend({ lanes, candidates, totals, worth, rounded }: GateProble
 }
 
 /** A level after one lane went from one count to another. */
-export const moved = ({ joules, loss }: Point, lane: Lane, from: number, to: number): Point => ({
+const moved = ({ joules, loss }: Point, lane: Lane, from: number, to: number): Point => ({
   joules: joules + lane.joules[to] - lane.joules[from],
   loss: loss + lane.loss[to] - lane.loss[from],
 })

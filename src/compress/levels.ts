@@ -57,7 +57,9 @@ export function chooseSubnets(options: ChoiceOptions): LevelChoice {
       (best, b, i) => (Math.abs(b / groups.bytes - share) < Math.abs(bytes[best] / groups.bytes - share) ? i : best),
       0,
     )
-  const chosen = shares ? shares.map(nearest) : chooseLevels(points, count).map((i) => points[i].place)
+  // A level of no use would take the gates that the others need.
+  const useful = points.filter(({ loss }) => loss < 1)
+  const chosen = shares ? shares.map(nearest) : chooseLevels(useful, count).map((i) => useful[i].place)
   const problem = gateProblem({
     groups,
     links: rescaled(links, points),
