@@ -13,9 +13,8 @@ export interface Found {
   readonly vain: number
 }
 
-/** Single changes that are measured in a round, and lanes that are changed together at most. */
-const [changesPerRound, mostTogether] = [320, 8]
-const mostSweeps = 8
+/** Single changes that are measured in a round, about so many for a lane and level; lanes that are changed together; rounds for each lane. */
+const [changesPerRound, changesEach, mostTogether, mostSweeps] = [320, 5, 8, 5]
 
 /**
  * Improves levels by measuring: losses of groups do not add up, least of all when a gate keeps a layer from following the
@@ -31,7 +30,7 @@ export function* refine(
   const { lanes } = problem
   const levels = start.counts[0].length
   const losses = remembered(measure)
-  const atOnce = Math.min(lanes.length, Math.max(1, Math.floor(changesPerRound / (8 * levels))))
+  const atOnce = Math.min(lanes.length, Math.max(1, Math.floor(changesPerRound / (changesEach * levels))))
   const sweep = Math.ceil(lanes.length / atOnce)
   let { counts, round = 0, lane = 0, vain = 0 } = start
   const of = mostSweeps * sweep
