@@ -1,9 +1,18 @@
 /**
  * Prints what choosing a level costs per token: reading a row of logits, looking the text up, the estimate and the rule, all
  * together as the engine does it. With MODEL and FILE (as for `deapd certify`) also what the surprisal of the prompt's end (signal C2) would add to
- * the estimate of a request, and what it costs to have it. Run after `npm run build`:
- *   node scripts/route-figures.mjs [MODEL FILE]
+ * the estimate of a request, and what it costs to have it; with the model's CHECKPOINT also what residual novelty (C7) would add.
+ * Run after `npm run build`:
+ *   node scripts/route-figures.mjs [MODEL FILE [CHECKPOINT]]
  */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fullSubnet, groupsOf, maskOf } from '../dist/compress/groups.js'
+import { openNetwork } from '../dist/compress/network.js'
+import { noMeans } from '../dist/compress/passes.js'
+import { seededDraws } from '../dist/compress/random.js'
+import { openWeights } from '../dist/compress/weights.js'
 import { probability, requestSignals } from '../dist/engine/complexity/estimate.js'
 import { featuresOf } from '../dist/engine/complexity/question.js'
 import { createRouter } from '../dist/engine/complexity/router.js'
@@ -17,7 +26,9 @@ import { readCalibration } from '../dist/evaluate/certificate/data.js'
 import { isLoss } from '../dist/evaluate/certificate/fit.js'
 import { auroc, fitLogistic } from '../dist/evaluate/certificate/logistic.js'
 import { seededRandom } from '../dist/evaluate/support/random.js'
+import { formOf } from '../dist/models/import.js'
 import { openPackage } from '../dist/models/package.js'
+import { openCheckpoint } from '../dist/models/source/open.js'
 
 const random = seededRandom(20261124)
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1]
@@ -71,7 +82,49 @@ for (const vocabulary of [896, 32_000, 128_256]) {
   )
 }
 
-const [dir, file] = process.argv.slice(2)
+/**
+ * 1 − cos of what each layer takes and gives, at the prompt's last token and over its last ones: from the checkpoint in the
+ * package's form, through the graphs that pruning is measured with.
+ */
+function novelties(path, { quantisation }, prompts, last) {
+  const checkpoint = openCheckpoint(path)
+  const { shape } = checkpoint
+  const form = formOf(checkpoint, { quantisation: quantisation.weights, block: quantisation.block })
+  const groups = groupsOf(shape, form)
+  const folder = mkdtempSync(join(tmpdir(), 'deapd-novelty-'))
+  const channels = checkpoint.layers.map(() =>
+    Int32Array.from({ length: groups.chunks * groups.chunkChannels }, (_, c) => (c < shape.ffnSize ? c : -1)),
+  )
+  const network = openNetwork(loadOrt(), folder, shape, groups, 2)
+  const weights = openWeights(checkpoint, { form, channels, keep: true, folder })
+  const means = noMeans(shape, groups)
+  const masks = (layer) => ({
+    heads: maskOf(groups, fullSubnet(groups), layer, 'heads'),
+    mlp: maskOf(groups, fullSubnet(groups), layer, 'mlp'),
+  })
+  const product = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0)
+  const found = prompts.map((ids) => {
+    const tokens = ids.length
+    const hidden = new Float32Array(tokens * shape.hiddenSize)
+    weights.embed(Int32Array.from(ids), hidden)
+    return checkpoint.layers.map((_, layer) => {
+      const before = hidden.slice()
+      const rows = { variants: 1, tokens, position: 0, past: null, masks: masks(layer), means: means[layer] }
+      network.layer(weights.layer(layer), rows, hidden)
+      const ends = Array.from({ length: last }, (_, i) => {
+        const row = (of) => of.subarray((tokens - 1 - i) * shape.hiddenSize, (tokens - i) * shape.hiddenSize)
+        const [a, b] = [row(before), row(hidden)]
+        return 1 - product(a, b) / Math.sqrt(product(a, a) * product(b, b))
+      })
+      return [ends[0], ends.reduce((a, b) => a + b, 0) / last]
+    })
+  })
+  for (const open of [network, weights]) open.close()
+  rmSync(folder, { recursive: true })
+  return found
+}
+
+const [dir, file, source] = process.argv.slice(2)
 if (dir && file) {
   const last = 16
   const { manifest } = openPackage(dir)
@@ -105,19 +158,47 @@ if (dir && file) {
   answerer.close()
   const happened = prompts.map(({ answer }, i) => isLoss('answers', answer, answers[1][i], answers[0][i]))
   const half = prompts.length >> 1
-  const without = ({ surprisal: _, surprisal_rise: __, ...signals }) => signals
-  const area = (signals) => {
-    const fitted = fitLogistic(
-      observed.slice(0, half).map((one, i) => ({ signals: signals(one), happened: happened[i] })),
+  const novel = source ? novelties(source, manifest, ids, last) : null
+  const requests = observed.map(({ surprisal: _, surprisal_rise: __, ...signals }) => signals)
+  const estimates = (signals) => {
+    const fitted = fitLogistic(signals.slice(0, half).map((one, i) => ({ signals: one, happened: happened[i] })))
+    return signals.slice(half).map((one) => probability(fitted, one))
+  }
+  const outcomes = happened.slice(half)
+  const without = estimates(requests)
+  const draw = seededDraws(outcomes.length, 1)
+  const draws = Array.from({ length: 1000 }, () => draw().slice())
+  const area = (of, picked) =>
+    auroc(
+      [...picked].map((i) => of[i]),
+      [...picked].map((i) => outcomes[i]),
     )
-    return auroc(
-      observed.slice(half).map((one) => probability(fitted, signals(one))),
-      happened.slice(half),
+  const all = outcomes.map((_, i) => i)
+  const compare = (name, signals) => {
+    const with_ = estimates(signals)
+    const gains = draws.map((picked) => area(with_, picked) - area(without, picked)).sort((a, b) => a - b)
+    const [low, high] = [0.025, 0.975].map((q) => gains[Math.floor(q * (gains.length - 1))].toFixed(4))
+    const [bare, more] = [without, with_].map((of) => area(of, all))
+    console.log(
+      `level 0 alone wrong, ${outcomes.length} other prompts: AUROC ${bare.toFixed(4)} without and ${more.toFixed(4)} with ${name}, ` +
+        `a gain of ${(more - bare).toFixed(4)} (${low} to ${high}, 95 % of a bootstrap over prompts)`,
     )
   }
-  console.log(
-    `level 0 alone wrong, ${half} other prompts: AUROC ${area(without).toFixed(3)} without and ${area((one) => one).toFixed(3)} with the surprisal of the last ${last} tokens`,
-  )
+  compare(`the surprisal of the last ${last} tokens`, observed)
+  if (novel) {
+    const layers = novel[0].length
+    const quarter = Math.ceil(layers / 4)
+    const signalsOf = (chosen) =>
+      requests.map((one, i) => ({
+        ...one,
+        ...Object.fromEntries(
+          chosen.flatMap((layer) => novel[i][layer].map((value, which) => [`novelty ${layer} ${which}`, value])),
+        ),
+      }))
+    const where = `at the last token and over the last ${last}`
+    compare(`the residual novelty of layer ${quarter} of ${layers} ${where}`, signalsOf([quarter - 1]))
+    compare(`that of all layers`, signalsOf([...novel[0].keys()]))
+  }
   console.log(
     `a prompt with the rows of its last ${last + 1} tokens takes ${((median(wider) / median(plain) - 1) * 100).toFixed(1)} % longer than with its last alone`,
   )
