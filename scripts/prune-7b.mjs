@@ -70,7 +70,7 @@ async function measure(layers, folder) {
   const channels = checkpoint.layers.map(() =>
     Int32Array.from({ length: groups.chunks * groups.chunkChannels }, (_, c) => c),
   )
-  const weights = openWeights(checkpoint, { form, channels, keep: false, folder: state })
+  const weights = openWeights(checkpoint, { form, channels, folder: state })
   const spool = openSpool(state, shape, samples)
   const tops = timed('read 2,048 tokens, weights rounded on the way', () => readAll(bench, weights, null, spool))
   const task = { weights, spool, tops, places: placesOf(samples), means: noMeans(shape, groups) }

@@ -66,6 +66,12 @@ export const errorTable = {
     message: 'The sweep does not fit the power model: {detail}. Nothing was stored; the former figures stay in use.',
     hint: 'Stop other programs that use the GPU or the CPU and calibrate again, with more --seconds.',
   },
+  calibration_unusable: {
+    status: 400,
+    exit: 2,
+    message: 'The calibration in {path} cannot be used for {board}: {detail}. Nothing was written.',
+    hint: 'Run `deapd calibrate` on that board, name the board it is of with --board, or leave out --state: then the priors count.',
+  },
   budget_invalid: {
     status: 400,
     exit: 2,

@@ -7,6 +7,8 @@ import { type Cell, planCells } from '../src/calibrate/cells.ts'
 import { fitCells } from '../src/calibrate/fit.ts'
 import { regress } from '../src/calibrate/regress.ts'
 import { sweep } from '../src/calibrate/sweep.ts'
+import { energyOf } from '../src/cli/prune.ts'
+import { tokenEnergy } from '../src/compress/joules.ts'
 import { loadSettings } from '../src/config/load.ts'
 import { calibrate } from '../src/daemon/calibrate.ts'
 import { createVirtualRig } from '../src/daemon/calibrate-virtual.ts'
@@ -132,6 +134,45 @@ t.test('a calibration is stored whole, and used for its own board and model only
   writeFileSync(join(folder, 'calibration.json'), '{}')
   t.match(readCalibration(folder, key), { calibration: null, why: /is not a calibration/ })
 })
+
+t.test(
+  'pruning counts with a calibration of its board, says so, and refuses one it was told to use and cannot',
+  async (t) => {
+    const folder = t.testdir({})
+    const { fit, cells } = await swept('agx-orin-64gb', 7)
+    const flags = { board: 'agx-orin-64gb', state: folder }
+    t.throws(() => energyOf(flags), { code: 'calibration_unusable', message: /not calibrated/ })
+    writeCalibration(folder, {
+      schema: 'deapd-calibration/1',
+      board: 'agx-orin-64gb',
+      simulated: true,
+      model: 'support-s as llama-2-7b',
+      date: '2026-11-24T00:00:00.000Z',
+      sensor: 'hwmon',
+      cells: cells.length,
+      parameters: parametersOf(fit.model),
+      figures: {},
+      quality: { power_r_squared: 0.9991, time_r_squared: 1, largest_power_error: 0, largest_time_error: 0 },
+      energy_priors: { joules_per_byte: 0, joules_per_flop: 0, static_watts: 0, elasticity: null, r_squared: 1 },
+    })
+    const found = energyOf(flags)
+    t.equal(found.source, 'calibration of 2026-11-24T00:00:00.000Z with support-s as llama-2-7b, simulated')
+    const full = { bytes: 4e9, weights: 7e9, kvBytesPerToken: 5e5 }
+    const calibrated = tokenEnergy(found, full, 300)
+    const { gpuHz } = calibrated
+    t.equal(calibrated.source, found.source)
+    t.not(calibrated.joules(4e9), tokenEnergy({ board: found.board }, full, 300).joules(4e9))
+    const work = { phase: 'decode', bytes: 4e9 + 300 * 5e5, flops: 14e9 } as const
+    const joules = workSeconds(fit.model, gpuHz, work) * (fit.model.idleWatts + workWatts(fit.model, gpuHz, work))
+    t.ok(Math.abs(calibrated.joules(4e9) / joules - 1) < 1e-9, 'the joules of the model that was fitted')
+    t.throws(() => energyOf({ ...flags, board: 'orin-nano-8gb' }), { message: /calibration is of agx-orin-64gb/ })
+    writeFileSync(join(folder, 'calibration.json'), '{"schema"')
+    t.throws(() => energyOf(flags), { message: /cannot be read/ })
+    process.env.STATE_DIRECTORY = folder
+    t.teardown(() => delete process.env.STATE_DIRECTORY)
+    t.match(energyOf({ ...flags, state: '' }).source, /^priors of the board \(calibration.json cannot be read/)
+  },
+)
 
 t.test('through the daemon’s own engine, files and adapters: fitted, cancelled, clocks put back', async (t) => {
   const root = t.testdir({})

@@ -87,7 +87,7 @@ function bench(folder: string) {
     },
   ]
   const network = openNetwork(ort, folder, shape, groups, 1)
-  const stream = openWeights(checkpoint, { form: null, channels, keep: false, folder })
+  const stream = openWeights(checkpoint, { form: null, channels, folder })
   const spool = openSpool(folder, shape, samples)
   return {
     shape,

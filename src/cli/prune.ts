@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { findBoard } from '../board/boards/index.ts'
@@ -8,8 +7,6 @@ import { yardsticks } from '../compress/judge.ts'
 import { logFile, type Pruned, type PruneOptions, pruneCheckpoint } from '../compress/prune.ts'
 import { type Method, methods, orders } from '../compress/rivals.ts'
 import { stateFolder } from '../config/load.ts'
-import { calibrateKv } from '../engine/calibrate.ts'
-import { loadOrt } from '../engine/ort/api.ts'
 import { DeapdError } from '../errors.ts'
 import type { Quantisation, Rounding } from '../models/onnx/weights.ts'
 import { calibratedModel, readCalibration } from '../store/calibration.ts'
@@ -30,7 +27,6 @@ interface Flags {
   readonly board: string
   readonly asIf?: string
   readonly state: string
-  readonly memory: number
   readonly threads?: number
   readonly compensate?: 'auto' | 'all' | 'none'
   readonly json?: boolean
@@ -67,12 +63,10 @@ export const pruneCommand = (): Command =>
     )
     .option('--board <id>', 'whose joules to count', 'agx-orin-64gb')
     .option('--as-if <model>', 'count the joules of llama-2-7b in place of a small model, or none')
-    .option('--state <dir>', 'where a calibration.json of this board is looked for', '')
     .option(
-      '--memory <gigabytes>',
-      'larger models are read layer by layer again and again',
-      realNumber('--memory', 0.1),
-      3,
+      '--state <dir>',
+      'folder with the calibration.json to count with (default: that of the daemon, if it is of this board)',
+      '',
     )
     .option('--threads <n>', 'threads (default: as many as the machine has)', wholeNumber('--threads', 1))
     .addOption(
@@ -95,8 +89,6 @@ async function run(model: string, flags: Flags): Promise<void> {
     const shares = contenders[0]?.pruned.manifest.levels.map(({ share }) => share)
     const path = method === 'all' ? join(out, name) : out
     const pruned = await pruneCheckpoint(model, path, { ...options, method: name, ...(shares && { shares }) })
-    // Also in small models, where it saves nothing: with int8 keys and values a run of several rows is that of each row to the bit.
-    if (flags.quantise !== 'none') calibrateKv(loadOrt(), path, availableParallelism(), pruned.texts)
     contenders.push({ method: name, pruned })
     if (!json) show(path, pruned)
   }
@@ -125,7 +117,7 @@ async function run(model: string, flags: Flags): Promise<void> {
 }
 
 function optionsOf(flags: Flags): PruneOptions {
-  const { calibration, levels, floor, texts, seed, quantise, block, rounding, memory, threads, compensate } = flags
+  const { calibration, levels, floor, texts, seed, quantise, block, rounding, threads, compensate } = flags
   const progress = progressReporter()
   return {
     calibration,
@@ -138,18 +130,25 @@ function optionsOf(flags: Flags): PruneOptions {
     texts,
     seed,
     threads,
-    memoryBytes: memory * 1e9,
+    int8Kv: quantise !== 'none',
     ...(compensate !== 'auto' && { compensate: compensate === 'all' }),
     onStep: progress,
     onProgress: ({ doneWeights, totalWeights }) => progress(doneWeights / 1e6, totalWeights / 1e6, 'M weights written'),
   }
 }
 
-/** The board's priors, or what `deapd calibrate` found on it. */
-function energyOf({ board: id, state, asIf }: Flags): EnergyOptions {
+/**
+ * The board's priors, or what `deapd calibrate` found on it. A calibration that was asked for must be usable (throws
+ * `calibration_unusable`); one that happens to lie in the default folder and is not is mentioned beside the priors.
+ */
+export function energyOf({ board: id, state, asIf }: Pick<Flags, 'board' | 'state' | 'asIf'>): EnergyOptions {
   const board = findBoard(id)
-  const { calibration } = readCalibration(stateFolder(state, process.env), { board: id })
-  if (calibration === null) return { board, asIf }
+  const folder = stateFolder(state, process.env)
+  const { calibration, why } = readCalibration(folder, { board: id })
+  if (calibration === null) {
+    if (state !== '') throw new DeapdError('calibration_unusable', { path: folder, board: id, detail: why })
+    return { board, source: `priors of the board (${why})`, asIf }
+  }
   const simulated = calibration.simulated ? ', simulated' : ''
   const source = `calibration of ${calibration.date} with ${calibration.model}${simulated}`
   return { board, power: calibratedModel(board.model, calibration), source, asIf }
@@ -176,7 +175,7 @@ function show(path: string, { manifest, energy, rounds, memory, seconds, tokens,
   const above = megabytes(memory.peakBytes - memory.floorBytes)
   print(
     `resident: ${megabytes(memory.peakBytes)} MB at most, ${megabytes(memory.floorBytes)} MB before anything was read; ` +
-      `${above} MB between them, ${((memory.peakBytes - memory.floorBytes) / memory.modelBytes).toFixed(2)} times the model as float32`,
+      `${above} MB between them, ${((memory.peakBytes - memory.floorBytes) / memory.modelBytes).toFixed(2)} times the model as float32; ${megabytes(memory.fileBytes)} MB of it pages of files`,
   )
 }
 

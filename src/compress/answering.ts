@@ -16,22 +16,41 @@ export interface Answering {
   readonly tops: readonly (readonly Int32Array[])[]
 }
 
-/**
- * Runs the tokens of some ranges through variants of the network, after what the full network read before them: what the
- * engine does when a request is answered below the full level. Rows of a batch are variants. A variant joins in the first
- * layer where it differs from the first one, as far as one run can take them all.
- */
+/** Told what a variant, by number, made of a place, by number: Σ KL over its tokens in nats, and whether it was right. */
+export type OnScore = (variant: number, at: number, kl: number, right: 0 | 1) => void
+
+/** What variants of the network make of some ranges; see `answerEach`. */
 export function answer(
   bench: Bench,
   variants: readonly Subnet[],
   task: Answering,
   sums: LayerSums[] | null = null,
 ): Scores {
+  const kl = variants.map(() => new Float64Array(task.places.length))
+  const right = variants.map(() => new Uint8Array(task.places.length))
+  answerEach(bench, variants, task, sums, (variant, at, divergence, rightly) => {
+    kl[variant][at] = divergence
+    right[variant][at] = rightly
+  })
+  return { kl, right }
+}
+
+/**
+ * Runs the tokens of some ranges through variants of the network, after what the full network read before them: what the
+ * engine does when a request is answered below the full level. Rows of a batch are variants. A variant joins in the first
+ * layer where it differs from the first one, as far as one run can take them all. Keeps nothing: memory does not
+ * grow with the places.
+ */
+export function answerEach(
+  bench: Bench,
+  variants: readonly Subnet[],
+  task: Answering,
+  sums: LayerSums[] | null,
+  each: OnScore,
+): void {
   const { shape, groups, samples, budgetBytes } = bench
   const { places, weights } = task
   const sizes = places.map((place) => 4 * variants.length * tokensOf(samples, place) * shape.hiddenSize)
-  const kl = variants.map(() => new Float64Array(places.length))
-  const right = variants.map(() => new Uint8Array(places.length))
   const joins = variants.map((variant) => Math.floor(firstDifference(variants[0], variant) / groups.perLayer))
   const order = [...variants.keys()].sort((a, b) => joins[a] - joins[b] || a - b)
   const sorted = order.map((variant) => ({ subnet: variants[variant], joins: joins[variant] }))
@@ -71,18 +90,12 @@ export function answer(
           const rows = [(i - from) * tokens, (i - from + 1) * tokens] as const
           const sum = found.kl.subarray(...rows).reduce((a, b) => a + b, 0)
           if (!Number.isFinite(sum)) throw new DeapdError('engine_failed', { detail: 'the divergence is not a number' })
-          kl[order[i]][at] = sum
-          right[order[i]][at] = isRight(
-            samples[sample],
-            range,
-            task.tops[sample][range][0],
-            found.top.subarray(...rows),
-          )
+          const top = found.top.subarray(...rows)
+          each(order[i], at, sum, isRight(samples[sample], range, task.tops[sample][range][0], top))
         }
       }
     }
   }
-  return { kl, right }
 }
 
 interface Text {

@@ -1,6 +1,6 @@
 import type { Form } from '../models/onnx/weights.ts'
 import type { Checkpoint } from '../models/source/checkpoint.ts'
-import { answer } from './answering.ts'
+import { answer, answerEach } from './answering.ts'
 import type { Groups, Subnet } from './groups.ts'
 import type { LayerMeans, Network } from './network.ts'
 import { type Bench, emptyLayerSums, growing, noMeans, type Place, placesOf, type Scores, tokensOf } from './passes.ts'
@@ -34,8 +34,6 @@ export interface CalibrateOptions {
   readonly network: Network
   readonly samples: readonly Sample[]
   readonly method: Method
-  /** Below this, all weights stay in memory. */
-  readonly memoryBytes: number
   readonly onStep: OnStep
 }
 
@@ -46,15 +44,14 @@ export type OnStep = (done: number, total: number, what: string) => void
 const [leastBudget, mostBudget] = [2e6, 512e6]
 
 export function calibrate(state: State, options: CalibrateOptions): Calibrated {
-  const { checkpoint, form, groups, samples, method, memoryBytes, onStep } = options
+  const { checkpoint, form, groups, samples, method, onStep } = options
   const { shape } = checkpoint
   const { folder } = state
   const modelBytes = checkpoint.layers.reduce(
     (sum, layer) => sum + layerBytes(layer),
     4 * shape.vocabSize * shape.hiddenSize,
   )
-  const keep = modelBytes <= memoryBytes / 2
-  const budgetBytes = Math.min(mostBudget, Math.max(leastBudget, modelBytes / 4))
+  const budgetBytes = Math.min(mostBudget, Math.max(leastBudget, modelBytes / 6))
   const { network } = options
   const bench: Bench = { shape, groups, network, samples, budgetBytes, room: growing() }
   const padded = groups.chunks * groups.chunkChannels
@@ -68,7 +65,6 @@ export function calibrate(state: State, options: CalibrateOptions): Calibrated {
     const plain = openWeights(checkpoint, {
       form: null,
       channels: checkpoint.layers.map(() => pad(natural)),
-      keep: false,
       folder,
     })
     const sums = emptyLayerSums(shape, groups)
@@ -78,7 +74,7 @@ export function calibrate(state: State, options: CalibrateOptions): Calibrated {
     return channelOrders(method, checkpoint, [], found)
   })
   onStep(1, 2, 'passes over the texts')
-  const weights = openWeights(checkpoint, { form, channels: channels.map(pad), keep, folder })
+  const weights = openWeights(checkpoint, { form, channels: channels.map(pad), folder })
   const spool = openSpool(folder, shape, samples)
   const tops = state.once('tops', () => readAll(bench, weights, null, spool))
   onStep(2, 2, 'passes over the texts')
@@ -101,9 +97,12 @@ export function calibrate(state: State, options: CalibrateOptions): Calibrated {
       return fluctuations(groups, network, weights, sums)
     },
     divergences(subnets, means, places) {
-      const { kl } = answer(bench, subnets, { ...task, places, means })
+      const sums = new Float64Array(subnets.length)
+      answerEach(bench, subnets, { ...task, places, means }, null, (subnet, _, kl) => {
+        sums[subnet] += kl
+      })
       const tokens = places.reduce((sum, place) => sum + tokensOf(samples, place), 0)
-      return Float64Array.from(kl, (sums) => sums.reduce((a, b) => a + b, 0) / tokens)
+      return sums.map((sum) => sum / tokens)
     },
     close() {
       if (closed) return

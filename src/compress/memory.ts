@@ -1,7 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
-import { trimMemory } from '../engine/ort/allocator.ts'
+import { tidy } from '../engine/ort/allocator.ts'
 import type { Checkpoint } from '../models/source/checkpoint.ts'
 
 /** Resident memory of this process. */
@@ -10,36 +8,51 @@ export interface Memory {
   readonly floorBytes: number
   /** The most that was resident at once. */
   readonly peakBytes: number
+  /** Pages of files, most of them code of the library that was first used after the floor, in what came on top of it. */
+  readonly fileBytes: number
   /** The model as float32. */
   readonly modelBytes: number
 }
 
-/**
- * Collects garbage and gives it back, where much of it has come together: arrays outside the heap press so little on it that
- * it would wait for tens of megabytes of them, the more the more texts there are.
- */
-export function tidy(): void {
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc')()
-  trimMemory()
-}
-
 /** Notes the floor, and gives a function that tells what was reached. The peak is the process's: it may be older than the call. */
 export function watchMemory({ shape, layers }: Checkpoint): () => Memory {
+  // The first collection empties pages, the second gives them back.
   tidy()
-  const floorBytes = process.memoryUsage.rss()
+  tidy()
+  const floorBytes = settled()
+  const floorFileBytes = inStatus('RssFile') ?? 0
   const weights = layers.reduce(
     (sum, layer) => sum + Object.values(layer).reduce((all, { rows, columns }) => all + rows * columns, 0),
     shape.hiddenSize + shape.vocabSize * shape.hiddenSize * (shape.tied ? 1 : 2),
   )
-  return () => ({ floorBytes, peakBytes: peakOf(), modelBytes: 4 * weights })
+  return () => ({
+    floorBytes,
+    // Not Linux: the operating system's own figure, in kilobytes.
+    peakBytes: inStatus('VmHWM') ?? 1024 * process.resourceUsage().maxRSS,
+    fileBytes: (inStatus('RssFile') ?? 0) - floorFileBytes,
+    modelBytes: 4 * weights,
+  })
 }
 
-function peakOf(): number {
+/** Resident bytes once they fall no more: threads give back what was collected some time after it was. */
+function settled(): number {
+  const clock = new Int32Array(new SharedArrayBuffer(4))
+  let last = process.memoryUsage.rss()
+  for (let quiet = 0; quiet < 5; ) {
+    Atomics.wait(clock, 0, 0, 20)
+    const now = process.memoryUsage.rss()
+    quiet = now < last ? 0 : quiet + 1
+    last = Math.min(last, now)
+  }
+  return last
+}
+
+/** A line of /proc/self/status in bytes, where there is such a thing. */
+function inStatus(name: string): number | null {
   try {
-    return 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1])
+    const found = new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'utf8'))
+    return found ? 1024 * Number(found[1]) : null
   } catch {
-    // Not Linux: the operating system's own figure, in kilobytes.
-    return 1024 * process.resourceUsage().maxRSS
+    return null
   }
 }

@@ -106,18 +106,21 @@ export function openNetwork(ort: Ort, folder: string, shape: LlamaShape, groups:
   for (const gives of ['sums', 'nothing'] as const) layerRunner(true, gives)
   const { cos, sin } = rotaryTables(shape)
   const rotary = [contextTokens, headSize / 2]
-  let lastCausal: { tokens: number; mask: Float32Array } = { tokens: 0, mask: new Float32Array(0) }
-  const causalFor = (tokens: number): Float32Array => {
-    if (lastCausal.tokens !== tokens) lastCausal = { tokens, mask: causal(heads / kvHeads, tokens) }
-    return lastCausal.mask
-  }
-  /** Output buffers grow to the largest ever needed, so that runs make no garbage outside the heap. */
+  /** Buffers grow to the largest ever needed, so that runs make no garbage outside the heap. */
   const rooms = new Map<string, Float32Array>()
   const room = (name: string, length: number): Float32Array => {
     const found = rooms.get(name)
     const large: Float32Array = found && found.length >= length ? found : new Float32Array(length)
     rooms.set(name, large)
     return large.subarray(0, length)
+  }
+  let lastCausal: { tokens: number; mask: Float32Array } = { tokens: 0, mask: new Float32Array(0) }
+  const causalFor = (tokens: number): Float32Array => {
+    if (lastCausal.tokens !== tokens) {
+      const mask = room('causal', (heads / kvHeads) * tokens * tokens)
+      lastCausal = { tokens, mask: causal(heads / kvHeads, tokens, mask) }
+    }
+    return lastCausal.mask
   }
 
   return {

@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { returnMemory } from '../engine/ort/allocator.ts'
+import { calibrateKv } from '../engine/calibrate.ts'
+import { returnMemory, tidy } from '../engine/ort/allocator.ts'
 import { loadOrt, type Ort } from '../engine/ort/api.ts'
 import { formOf, makePackage, withPool, writeManifest, writePackage } from '../models/import.ts'
 import type { Manifest } from '../models/manifest.ts'
 import type { Quantisation, Rounding } from '../models/onnx/weights.ts'
-import { hashFile } from '../models/package.ts'
+import { hashFile, openPackage } from '../models/package.ts'
 import { importKey } from '../models/pipeline/identity.ts'
 import type { OnProgress } from '../models/pipeline/progress.ts'
 import type { Workspace } from '../models/pipeline/workspace.ts'
@@ -22,7 +23,7 @@ import { useLost } from './judge.ts'
 import { chooseSubnets, keepSubnets, type LevelChoice } from './levels.ts'
 import { roundLine } from './log.ts'
 import { type LevelScore, measurePackage } from './measure.ts'
-import { type Memory, tidy, watchMemory } from './memory.ts'
+import { type Memory, watchMemory } from './memory.ts'
 import { openNetwork } from './network.ts'
 import { byLoss, byOrder, type Chain } from './order.ts'
 import { tokensOf } from './passes.ts'
@@ -31,7 +32,7 @@ import { describePruning } from './provenance.ts'
 import { type Found, refine } from './refine.ts'
 import { compensates, type Method } from './rivals.ts'
 import { openState, type State } from './state.ts'
-import { readCalibrationText, type Sample } from './text.ts'
+import { beginningOf, readCalibrationText, type Sample } from './text.ts'
 import { trainedSubnets } from './trained.ts'
 
 export interface PruneOptions extends Partial<EliminationOptions> {
@@ -51,8 +52,8 @@ export interface PruneOptions extends Partial<EliminationOptions> {
   /** Texts drawn from the file; half of them are scored on, on the others the losses of levels are measured. */
   readonly texts?: number
   readonly threads?: number
-  /** Weights that would take more than half of this are read again for each pass. */
-  readonly memoryBytes?: number
+  /** Keep keys and values as int8, if that passes: in small models too, where it saves nothing, but runs of several rows are then those of each row to the bit. */
+  readonly int8Kv?: boolean
   readonly onStep?: OnStep
   readonly onProgress?: OnProgress
 }
@@ -67,8 +68,6 @@ export interface Pruned {
   readonly tokens: readonly number[]
   readonly memory: Memory
   readonly seconds: number
-  /** The calibration texts, one after the other: what the model is used for. */
-  readonly texts: readonly number[]
 }
 
 export const logFile = 'prune-log.jsonl'
@@ -94,20 +93,84 @@ async function prune(
   workspace: Workspace,
   options: PruneOptions,
 ): Promise<Omit<Pruned, 'seconds'>> {
-  const { method = 'deap', seed = 1, texts = 256, levels = 6, memoryBytes = 3e9, onStep = () => {} } = options
+  const { method = 'deap', seed = 1, texts = 256 } = options
+  const threads = options.threads ?? availableParallelism()
+  const state = openState(workspace.folder, keyOf(checkpoint, options))
+  const text = readCalibrationText(options.calibration, checkpoint, state.folder, texts, seed)
+  const { samples } = text
+  // What was measured with has gone when the package is written.
+  const found = decide(ort, source, checkpoint, state, samples, options)
+  const { groups, energy, compensate, chain, choice, tokens, heldOut, memory, plan } = found
+  tidy()
+  const written = await withPool(checkpoint, workspace, options.threads, (pool) =>
+    writePackage(checkpoint, workspace, pool, plan, (progress) => {
+      // Strips of a part are garbage when it is written.
+      tidy()
+      options.onProgress?.(progress)
+    }),
+  )
+  const scores = measurePackage(ort, workspace.folder, written, threads, samples, heldOut)
+  const manifest = describePruning(written, {
+    method,
+    seed,
+    compensate,
+    rounds: chain.rounds.length,
+    text,
+    groups,
+    energy,
+    scores,
+    tokens,
+  })
+  const log = [
+    {
+      method,
+      seed,
+      compensate,
+      calibration_sha256: text.sha256,
+      board: energy.board,
+      energy: energy.source,
+      gpu_hz: energy.gpuHz,
+    },
+    ...chain.rounds.map((round) => roundLine(groups, round)),
+    ...choice.points.map(({ place, share, joules, loss }) => ({ chain: place, share, joules, kl: loss })),
+    ...manifest.levels.map((level, i) => ({
+      level: i,
+      ...level,
+      joules: manifest.energy_priors?.joules_per_token[i],
+    })),
+  ]
+  writeFileSync(join(workspace.folder, logFile), log.map((line) => `${JSON.stringify(line)}\n`).join(''), {
+    flush: true,
+  })
+  const files = { ...manifest.files, [logFile]: hashFile(join(workspace.folder, logFile)) }
+  writeManifest(workspace.folder, { ...manifest, files })
+  tidy()
+  if (options.int8Kv) calibrateKv(ort, workspace.folder, threads, beginningOf(samples, checkpoint.shape.contextTokens))
+  const whole = openPackage(workspace.folder).manifest
+  state.discard()
+  return { manifest: whole, energy, choice, rounds: chain.rounds, scores, tokens, memory: memory() }
+}
+
+/** Finds the levels: everything that is measured on the checkpoint. */
+function decide(
+  ort: Ort,
+  source: string,
+  checkpoint: Checkpoint,
+  state: State,
+  samples: readonly Sample[],
+  options: PruneOptions,
+) {
+  const { method = 'deap', levels = 6, onStep = () => {} } = options
   const threads = options.threads ?? availableParallelism()
   const form = formOf(checkpoint, { ...options, quantisation: options.quantisation ?? 'int4' })
   const compensate = options.compensate ?? compensates[method]
   const { shape } = checkpoint
   const groups = groupsOf(shape, form)
   const trained = method === 'trained' ? trainedSubnets(source, groups) : null
-  const state = openState(workspace.folder, keyOf(checkpoint, options))
-  const text = readCalibrationText(options.calibration, checkpoint, state.folder, texts, seed)
-  const { samples } = text
   const network = openNetwork(ort, state.folder, shape, groups, threads)
   // From here on weights are read: what is resident now is the process's own.
   const memory = watchMemory(checkpoint)
-  const bench = calibrate(state, { checkpoint, form, groups, network, samples, method, memoryBytes, onStep })
+  const bench = calibrate(state, { checkpoint, form, groups, network, samples, method, onStep })
   try {
     const energy = energyOf(checkpoint, groups, samples, options.energy)
     const chain = chainOf(method, bench, state, checkpoint, groups, energy, options)
@@ -147,42 +210,7 @@ async function prune(
           shifts: shiftsOf(shape, groups, choice.subnets, means, bench.network, bench.weights),
         }),
     }
-    bench.close()
-    const written = await withPool(checkpoint, workspace, options.threads, (pool) =>
-      writePackage(checkpoint, workspace, pool, plan, options.onProgress),
-    )
-    tidy()
-    const scores = measurePackage(ort, workspace.folder, written, threads, samples, heldOut)
-    const manifest = describePruning(written, {
-      method,
-      seed,
-      compensate,
-      rounds: chain.rounds.length,
-      text,
-      groups,
-      energy,
-      scores,
-      tokens,
-    })
-    const log = [
-      { method, seed, compensate, calibration_sha256: text.sha256, board: energy.board, gpu_hz: energy.gpuHz },
-      ...chain.rounds.map((round) => roundLine(groups, round)),
-      ...choice.points.map(({ place, share, joules, loss }) => ({ chain: place, share, joules, kl: loss })),
-      ...manifest.levels.map((level, i) => ({
-        level: i,
-        ...level,
-        joules: manifest.energy_priors?.joules_per_token[i],
-      })),
-    ]
-    writeFileSync(join(workspace.folder, logFile), log.map((line) => `${JSON.stringify(line)}\n`).join(''), {
-      flush: true,
-    })
-    const files = { ...manifest.files, [logFile]: hashFile(join(workspace.folder, logFile)) }
-    const whole = { ...manifest, files }
-    writeManifest(workspace.folder, whole)
-    state.discard()
-    const texts = samples.flatMap(({ ids }) => [...ids])
-    return { manifest: whole, energy, choice, rounds: chain.rounds, scores, tokens, memory: memory(), texts }
+    return { groups, energy, compensate, chain, choice, tokens, heldOut, memory, plan }
   } finally {
     bench.close()
   }

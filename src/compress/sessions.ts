@@ -22,7 +22,7 @@ export function openRunner(ort: Ort, folder: string, name: string, graph: Graph,
   mkdirSync(folder, { recursive: true })
   const path = join(folder, `${name}.onnx`)
   writeFileSync(path, encodeModel(graph))
-  const session: Session = openSession(ort, path, threads, { arena: false })
+  const session: Session = openSession(ort, path, threads, { sharedArena: true })
   return {
     run(inputs, outputs) {
       const binding = session.bind()

@@ -1,8 +1,8 @@
 import type { LlamaShape } from '../models/source/config.ts'
 
 /** Zeros and minus infinities that keep a token from looking ahead, once for each query head of a key-value head. */
-export function causal(shared: number, tokens: number): Float32Array {
-  const mask = new Float32Array(shared * tokens * tokens)
+export function causal(shared: number, tokens: number, mask: Float32Array): Float32Array {
+  mask.fill(0)
   for (let row = 0; row < shared * tokens; row++)
     mask.fill(Number.NEGATIVE_INFINITY, row * tokens + (row % tokens) + 1, (row + 1) * tokens)
   return mask

@@ -49,13 +49,13 @@ export function readCalibrationText(
   seed: number,
 ): Calibration {
   const raw = readFile(path)
-  const text = raw.toString('utf8')
-  const lines = text.trimStart().startsWith('{') ? parseLines(path, text) : [{ text }]
+  const plain = (): Line => ({ text: raw.toString('utf8') })
+  const lines = /^\s*\{/.test(raw.toString('utf8', 0, 4096)) ? jsonLines(path, raw) : [plain]
   const encode = encoder(checkpoint, folder)
   const samples: Sample[] = []
   for (const index of seededShuffle(lines.length, seed)) {
     if (samples.length >= count) break
-    samples.push(...encode(lines[index]).filter(({ ranges }) => ranges.length > 0))
+    samples.push(...encode(lines[index]()).filter(({ ranges }) => ranges.length > 0))
   }
   if (samples.length < 2) {
     throw new DeapdError('calibration_text', { path, detail: `it holds ${samples.length} usable texts, 2 are needed` })
@@ -74,18 +74,30 @@ function readFile(path: string): Buffer {
   }
 }
 
-function parseLines(path: string, text: string): readonly Line[] {
-  return text.split('\n').flatMap((line, index): Line[] => {
-    if (line.trim() === '') return []
-    try {
-      const parsed = JSON.parse(line) as Line
-      if (typeof parsed.text !== 'string' && !Array.isArray(parsed.messages))
-        throw new Error('neither messages nor text')
-      return [parsed]
-    } catch (error) {
-      throw new DeapdError('calibration_text', { path, detail: `line ${index + 1}: ${detailOf(error)}` }, error)
-    }
-  })
+/** Looks at every line, and gives functions that read one: of a large file only what is drawn is in memory. */
+function jsonLines(path: string, raw: Buffer): readonly (() => Line)[] {
+  const lines: (() => Line)[] = []
+  for (let start = 0, number = 1; start < raw.length; number++) {
+    const found = raw.indexOf('\n', start)
+    const end = found < 0 ? raw.length : found
+    const [from, place] = [start, number]
+    start = end + 1
+    const read = (): Line => parseLine(path, raw.toString('utf8', from, end), place)
+    if (raw.toString('utf8', from, end).trim() === '') continue
+    read()
+    lines.push(read)
+  }
+  return lines
+}
+
+function parseLine(path: string, line: string, number: number): Line {
+  try {
+    const parsed = JSON.parse(line) as Line
+    if (typeof parsed.text !== 'string' && !Array.isArray(parsed.messages)) throw new Error('neither messages nor text')
+    return parsed
+  } catch (error) {
+    throw new DeapdError('calibration_text', { path, detail: `line ${number}: ${detailOf(error)}` }, error)
+  }
 }
 
 /** Renders and tokenises lines as the engine would. */
@@ -134,4 +146,11 @@ function windows(bos: number, ids: readonly number[], contextTokens: number): Sa
     })
   }
   return samples
+}
+
+/** So many tokens of what the model is used for. */
+export function beginningOf(samples: readonly Sample[], tokens: number): readonly number[] {
+  const found: number[] = []
+  for (const { ids } of samples) if (found.length < tokens) found.push(...ids)
+  return found.slice(0, tokens)
 }

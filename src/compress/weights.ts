@@ -1,16 +1,18 @@
-import { closeSync, existsSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { tidy } from '../engine/ort/allocator.ts'
 import { type Matrix, pickColumns, pickRows, readMatrix, stripRows } from '../models/onnx/matrix.ts'
 import type { Form } from '../models/onnx/weights.ts'
 import { dequantise, quantise } from '../models/quantise.ts'
 import type { Checkpoint, LayerMatrices } from '../models/source/checkpoint.ts'
-import { openTensors } from '../models/source/tensors.ts'
+import { openTensors, readFully } from '../models/source/tensors.ts'
+import { growing } from './passes.ts'
 
 export type LayerWeights = Readonly<Record<keyof LayerMatrices, Float32Array>>
 
 /** A checkpoint's weights as the package will round them, as float32, one layer after the other. */
 export interface WeightStream {
-  /** Valid until another layer, or the head, is asked for, unless all are kept. */
+  /** Valid until another layer, or the head, is asked for. */
   layer(index: number): LayerWeights
   /** [1, hidden] and [vocabulary, hidden]; valid as long as a layer is. */
   head(): { readonly finalNorm: Float32Array; readonly head: Float32Array }
@@ -24,9 +26,7 @@ export interface StreamOptions {
   readonly form: Form | null
   /** Channels of each layer's MLP in the order wanted, −1 for padding; null: as they are, with `padding` of them added. */
   readonly channels: readonly Int32Array[]
-  /** Whether all layers stay in memory once they were read. */
-  readonly keep: boolean
-  /** Where rounded layers are kept that do not stay in memory, so that they are rounded once. */
+  /** Where rounded layers are kept, so that they are rounded once. */
   readonly folder: string
 }
 
@@ -36,20 +36,20 @@ const names = ['inputNorm', 'q', 'k', 'v', 'o', 'mlpNorm', 'gate', 'up', 'down']
 export const layerBytes = (layer: LayerMatrices): number =>
   4 * names.reduce((sum, name) => sum + layer[name].rows * layer[name].columns, 0)
 
-export function openWeights(checkpoint: Checkpoint, { form, channels, keep, folder }: StreamOptions): WeightStream {
+export function openWeights(checkpoint: Checkpoint, { form, channels, folder }: StreamOptions): WeightStream {
   const source = openTensors(checkpoint.tensors)
-  const kept = new Map<number | 'head', Record<string, Float32Array>>()
+  let loaded: { readonly key: number | 'head'; readonly weights: Record<string, Float32Array> } | null = null
   let shared = new Float32Array(0)
-  /** Room for these matrices: their own where they are kept, else the room of what was there before. */
+  const codes = growing()
+  /** Room for these matrices, where those before them were. */
   const room = (matrices: readonly Matrix[]): Float32Array[] => {
     const sizes = matrices.map(({ rows, columns }) => rows * columns)
     const total = sizes.reduce((a, b) => a + b, 0)
-    if (!keep && shared.length < total) shared = new Float32Array(total)
-    const all = keep ? new Float32Array(total) : shared
+    if (shared.length < total) shared = new Float32Array(total)
     let end = 0
     return sizes.map((size) => {
       end += size
-      return all.subarray(end - size, end)
+      return shared.subarray(end - size, end)
     })
   }
   const ordered = (index: number): LayerMatrices => {
@@ -75,27 +75,23 @@ export function openWeights(checkpoint: Checkpoint, { form, channels, keep, fold
       head && form !== null && form.quantisation !== 'none' ? { ...form, quantisation: 'int8' as const } : form
     if (wanted === null || wanted.quantisation === 'none') {
       for (const [i, matrix] of matrices.entries()) readPlain(matrix, into[i])
-    } else if (keep) {
-      for (const [i, matrix] of matrices.entries()) round(matrix, wanted, into[i], readPlain, null)
-    } else readRounded(join(folder, `rounded-${key}`), matrices, wanted, into, readPlain)
+    } else readRounded(join(folder, `rounded-${key}`), matrices, wanted, into, readPlain, codes)
     return into
   }
   const remembered = (key: number | 'head', make: () => Record<string, Float32Array>): Record<string, Float32Array> => {
-    const found = kept.get(key) ?? make()
-    if (!keep) kept.clear()
-    kept.set(key, found)
-    return found
+    loaded = loaded?.key === key ? loaded : { key, weights: make() }
+    return loaded.weights
   }
   return {
     layer: (index) =>
       remembered(index, () => {
         const matrices = ordered(index)
-        const loaded = load(
+        const read = load(
           index,
           names.map((name) => matrices[name]),
           false,
         )
-        return Object.fromEntries(names.map((name, i) => [name, loaded[i]]))
+        return Object.fromEntries(names.map((name, i) => [name, read[i]]))
       }) as LayerWeights,
     head: () =>
       remembered('head', () => {
@@ -108,14 +104,16 @@ export function openWeights(checkpoint: Checkpoint, { form, channels, keep, fold
         readMatrix(checkpoint.embedding, id, 1, into.subarray(i * columns), source.read)
     },
     close: () => {
-      kept.clear()
+      loaded = null
+      shared = new Float32Array(0)
       source.close()
     },
   }
 }
 
+type Room = ReturnType<typeof growing>
 type ReadPlain = (matrix: Matrix, into: Float32Array) => void
-type Save = ((data: Uint8Array, scales: Float32Array) => void) | null
+type Save = (data: Uint8Array, scales: Float32Array) => void
 
 /** Norms are not rounded; everything else is, a strip at a time. */
 function round(matrix: Matrix, form: Form, into: Float32Array, read: ReadPlain, save: Save): void {
@@ -126,7 +124,7 @@ function round(matrix: Matrix, form: Form, into: Float32Array, read: ReadPlain, 
   for (let from = 0; from < rows; from += most) {
     const strip = into.subarray(from * columns, Math.min(rows, from + most) * columns)
     const rounded = quantise(strip, strip.length / columns, columns, bitsOf(form), form.block, form.rounding)
-    save?.(rounded.data, rounded.scales)
+    save(rounded.data, rounded.scales)
     dequantise(rounded, strip)
   }
 }
@@ -140,8 +138,9 @@ function readRounded(
   form: Form,
   into: readonly Float32Array[],
   read: ReadPlain,
+  codes: Room,
 ): void {
-  if (existsSync(path)) return restore(path, matrices, form, into, read)
+  if (existsSync(path)) return restore(path, matrices, form, into, read, codes)
   const fd = openSync(`${path}.new`, 'w')
   try {
     for (const [i, matrix] of matrices.entries()) {
@@ -154,6 +153,8 @@ function readRounded(
     closeSync(fd)
   }
   renameSync(`${path}.new`, path)
+  // Codes and scales of each matrix are garbage now.
+  tidy()
 }
 
 function restore(
@@ -162,27 +163,37 @@ function restore(
   form: Form,
   into: readonly Float32Array[],
   read: ReadPlain,
+  codes: Room,
 ): void {
   const bits = bitsOf(form)
   const { block } = form
-  const file = readFileSync(path)
+  const fd = openSync(path, 'r')
   let at = 0
-  for (const [i, matrix] of matrices.entries()) {
-    const { rows, columns } = matrix
-    if (rows === 1) {
-      read(matrix, into[i])
-      continue
+  const next = (into: ArrayBufferView): void => {
+    const bytes = Buffer.from(into.buffer, into.byteOffset, into.byteLength)
+    readFully(fd, bytes, at)
+    at += bytes.byteLength
+  }
+  try {
+    for (const [i, matrix] of matrices.entries()) {
+      const { rows, columns } = matrix
+      if (rows === 1) {
+        read(matrix, into[i])
+        continue
+      }
+      const blocks = Math.ceil(columns / block)
+      for (let from = 0; from < rows; from += stripRows(columns)) {
+        const count = Math.min(stripRows(columns), rows - from)
+        const bytes = (count * blocks * block * bits) / 8
+        const held = codes(count * blocks + Math.ceil(bytes / 4))
+        const scales = held.subarray(0, count * blocks)
+        const data = new Uint8Array(held.buffer, scales.byteLength, bytes)
+        next(data)
+        next(scales)
+        dequantise({ rows: count, columns, bits, block, data, scales }, into[i].subarray(from * columns))
+      }
     }
-    const blocks = Math.ceil(columns / block)
-    for (let from = 0; from < rows; from += stripRows(columns)) {
-      const count = Math.min(stripRows(columns), rows - from)
-      const bytes = (count * blocks * block * bits) / 8
-      const data = file.subarray(at, at + bytes)
-      at += bytes
-      const scales = new Float32Array(count * blocks)
-      new Uint8Array(scales.buffer).set(file.subarray(at, at + scales.byteLength))
-      at += scales.byteLength
-      dequantise({ rows: count, columns, bits, block, data, scales }, into[i].subarray(from * columns))
-    }
+  } finally {
+    closeSync(fd)
   }
 }

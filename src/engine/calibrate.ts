@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { scalesFile } from '../models/draw.ts'
 import { type Manifest, manifestFile } from '../models/manifest.ts'
 import { hashFile, openPackage } from '../models/package.ts'
-import { openModel } from './model.ts'
+import { type Model, openModel, type Sequence } from './model.ts'
+import { tidy } from './ort/allocator.ts'
 import type { Ort } from './ort/api.ts'
 import { logSum } from './sampler.ts'
 import { openTokenizer } from './tokenizer.ts'
@@ -36,19 +37,20 @@ export function calibrateKv(ort: Ort, dir: string, threads: number, text: readon
   const ids = calibrationIds(dir, manifest, text)
   const half = Math.ceil(ids.length / 2)
   const file = join(dir, scalesFile)
-  const exact = openModel(ort, dir, manifest, threads, { slots: 1, kv: 'float32', prepack: 'never' })
+  const exact = openModel(ort, dir, manifest, threads, { ...alone, kv: 'float32' })
   const sequence = exact.newSequence()
-  sequence.run(ids.slice(0, half), exact.levels - 1, half - 1)
+  runAll(exact, sequence, ids.slice(0, half))
   writeFileSync(file, scalesFor(sequence.magnitudes(), manifest))
-  const expected = distributions(exact.manifest, sequence.run(ids.slice(half), exact.levels - 1, 0))
+  const expected = runAll(exact, sequence, ids.slice(half), room(manifest, ids.length - half))
   exact.close()
+  tidy()
   const calibrated = { ...manifest, kv_scales: scalesFile, files: { ...manifest.files, [scalesFile]: hashFile(file) } }
-  const rounded = openModel(ort, dir, calibrated, threads, { slots: 1, prepack: 'never' })
+  const rounded = openModel(ort, dir, calibrated, threads, alone)
   const other = rounded.newSequence()
-  other.run(ids.slice(0, half), rounded.levels - 1, half - 1)
-  const found = distributions(manifest, other.run(ids.slice(half), rounded.levels - 1, 0))
+  runAll(rounded, other, ids.slice(0, half))
+  const found = runAll(rounded, other, ids.slice(half), room(manifest, ids.length - half))
   rounded.close()
-  const kl = expected.reduce((sum, row, i) => sum + divergence(row, found[i]), 0) / expected.length
+  const kl = meanDivergence(expected, found, manifest.shape.vocab_size)
   const kept = kl <= acceptedKl
   if (kept) {
     const next = join(dir, `.${manifestFile}.new`)
@@ -68,6 +70,9 @@ function calibrationIds(dir: string, manifest: Manifest, text: readonly number[]
   return ids.slice(0, wanted)
 }
 
+/** One model after the other: they share their memory. */
+const alone = { slots: 1, prepack: 'never', sharedArena: true } as const
+
 /** One step of every channel: its largest magnitude, with headroom, is 127 steps. */
 function scalesFor(magnitudes: Float32Array, { shape }: Manifest): Float32Array {
   const channels = shape.kv_heads * shape.cache_head_size
@@ -81,16 +86,27 @@ function scalesFor(magnitudes: Float32Array, { shape }: Manifest): Float32Array 
   })
 }
 
-function distributions({ shape }: Manifest, logits: Float32Array): Float64Array[] {
-  return Array.from({ length: logits.length / shape.vocab_size }, (_, i) =>
-    logSoftmax(logits.subarray(i * shape.vocab_size, (i + 1) * shape.vocab_size)),
-  )
+const room = ({ shape }: Manifest, tokens: number): Float32Array => new Float32Array(tokens * shape.vocab_size)
+
+/** Runs tokens at the full level, a piece at a time, because intermediate results grow with the piece; gives their logits if there is room. */
+function runAll(model: Model, sequence: Sequence, ids: readonly number[], logits?: Float32Array): Float32Array {
+  const vocabulary = model.manifest.shape.vocab_size
+  for (let from = 0; from < ids.length; from += piece) {
+    const tokens = ids.slice(from, from + piece)
+    const found = sequence.run(tokens, model.levels - 1, logits ? 0 : tokens.length - 1)
+    logits?.set(found, from * vocabulary)
+  }
+  return logits ?? new Float32Array(0)
 }
 
-const divergence = (p: Float64Array, q: Float64Array): number =>
-  p.reduce((sum, logP, i) => sum + Math.exp(logP) * (logP - q[i]), 0)
+const piece = 64
 
-function logSoftmax(logits: Float32Array): Float64Array {
-  const sum = logSum(logits)
-  return Float64Array.from(logits, (value) => value - sum)
+/** KL(p ‖ q) in nats of rows of logits, row by row. */
+function meanDivergence(p: Float32Array, q: Float32Array, vocabulary: number): number {
+  let kl = 0
+  for (let at = 0; at < p.length; at += vocabulary) {
+    const [sumP, sumQ] = [p, q].map((all) => logSum(all.subarray(at, at + vocabulary)))
+    for (let i = at; i < at + vocabulary; i++) kl += Math.exp(p[i] - sumP) * (p[i] - sumP - (q[i] - sumQ))
+  }
+  return (kl * vocabulary) / p.length
 }

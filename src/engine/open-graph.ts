@@ -21,7 +21,7 @@ export interface GraphOptions {
   /** Use, and if need be make, weights prepacked for this machine; `auto`, the default, where it pays. */
   readonly prepack?: 'auto' | 'always' | 'never'
   /** See `SessionOptions`. */
-  readonly arena?: boolean
+  readonly sharedArena?: boolean
 }
 
 export interface OpenedGraph {
@@ -39,7 +39,7 @@ export function openGraph(
   dir: string,
   manifest: Manifest,
   threads: number,
-  { provider: wanted = 'cpu', kv: type, prepack = 'auto', arena }: GraphOptions,
+  { provider: wanted = 'cpu', kv: type, prepack = 'auto', sharedArena }: GraphOptions,
 ): OpenedGraph {
   let kv: KvForm = { type: manifest.dtype, scales: null }
   let cached: Prepacked = { path: null, state: 'unavailable', detail: 'not needed' }
@@ -52,7 +52,7 @@ export function openGraph(
       return openSession(ort, join(dir, file), threads, { provider: name })
     }
     if (worthIt(manifest, prepack)) cached = findPrepacked(ort, dir, manifest, file, threads)
-    if (cached.path === null) return openSession(ort, join(dir, file), threads, { arena })
+    if (cached.path === null) return openSession(ort, join(dir, file), threads, { sharedArena })
     try {
       return openSession(ort, cached.path, threads, { prepacked: true })
     } catch (error) {

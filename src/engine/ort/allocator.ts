@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import koffi from 'koffi'
 
 /** glibc's mallopt parameters (malloc.h). */
@@ -10,8 +12,8 @@ let trim: ((pad: number) => number) | null = null
 let done = false
 
 /**
- * Makes the C library give large blocks back at once, for the rest of the process: by default it keeps what a session without
- * an arena frees, up to tens of megabytes. Costs a few page faults a run. Other C libraries than glibc stay as they are.
+ * Makes the C library give large blocks back at once, for the rest of the process: by default it keeps what is freed
+ * in it, up to tens of megabytes. Costs a few page faults a run. Other C libraries than glibc stay as they are.
  */
 export function returnMemory(): void {
   if (done) return
@@ -28,5 +30,19 @@ export function returnMemory(): void {
   }
 }
 
-/** Gives back what the C library holds between blocks that are in use. */
-export const trimMemory = (): void => void trim?.(0)
+/**
+ * Collects garbage and gives it back, where much of it has come together: arrays outside the heap press so little on it that
+ * it would wait for tens of megabytes of them, the more the more texts there are.
+ */
+export function tidy(): void {
+  collect ??= exposed()
+  collect()
+  trim?.(0)
+}
+
+let collect: (() => void) | null = null
+
+function exposed(): () => void {
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc')
+}

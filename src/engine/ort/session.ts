@@ -1,5 +1,6 @@
 import { DeapdError } from '../../errors.ts'
 import type { Handle, Ort } from './api.ts'
+import { shareArena, useShared } from './arena.ts'
 import { type Placement, profileFolder } from './placement.ts'
 import { type ProviderName, providers } from './providers.ts'
 
@@ -67,8 +68,8 @@ export interface SessionOptions {
   readonly prepacked?: boolean
   /** Writes the optimised graph here, and its prepacked weights beside it into the file `data`. */
   readonly save?: { readonly graph: string; readonly data: string }
-  /** False gives every intermediate result back to the system at once: slower, and no memory is kept between runs. */
-  readonly arena?: boolean
+  /** Intermediate results lie where those of other such sessions do, which must not run at the same time. */
+  readonly sharedArena?: boolean
 }
 
 /** Loads a model file. `threads` is the number of intra-op threads. Throws `engine_failed`. */
@@ -76,7 +77,7 @@ export function openSession(
   ort: Ort,
   modelPath: string,
   threads: number,
-  { provider = 'cpu', prepacked = false, save, arena = true }: SessionOptions = {},
+  { provider = 'cpu', prepacked = false, save, sharedArena = false }: SessionOptions = {},
 ): Session {
   const profile = provider === 'cpu' ? null : profileFolder()
   const env = ort.create('CreateEnv', ortLoggingWarning, 'deapd')
@@ -84,8 +85,8 @@ export function openSession(
   ort.check('SetSessionLogSeverityLevel', options, ortLoggingWarning)
   ort.check('SetSessionGraphOptimizationLevel', options, prepacked ? optimise.nothing : optimise.everything)
   ort.check('SetIntraOpNumThreads', options, threads)
-  if (!arena) {
-    ort.check('DisableCpuMemArena', options)
+  if (sharedArena) {
+    shareArena(ort, env)
     // A plan of the memory of every combination of shapes that was ever run would be kept as well.
     ort.check('DisableMemPattern', options)
   }
@@ -93,6 +94,7 @@ export function openSession(
     'session.intra_op.allow_spinning': '1',
     'session.intra_op.spin_duration_us': String(spinMicroseconds),
     'session.force_spinning_stop': '1',
+    ...(sharedArena && { [useShared]: '1' }),
     ...(save && {
       'session.save_external_prepacked_constant_initializers': '1',
       'session.optimized_model_external_initializers_file_name': save.data,

@@ -47,6 +47,25 @@ export type ReadRows = (name: string, from: number, count: number, into: Float32
 
 /** Computes rows [from, from + count) into the start of `into`. */
 export function readMatrix(matrix: Matrix, from: number, count: number, into: Float32Array, read: ReadRows): void {
+  readInto(matrix, from, count, into, read, 0)
+}
+
+/** Whole rows that columns are picked from, for each depth of picking: memory that is used again, because strips would be much garbage. */
+const strips: Float32Array[] = []
+
+function strip(depth: number, floats: number): Float32Array {
+  if ((strips[depth]?.length ?? 0) < floats) strips[depth] = new Float32Array(floats)
+  return strips[depth].subarray(0, floats)
+}
+
+function readInto(
+  matrix: Matrix,
+  from: number,
+  count: number,
+  into: Float32Array,
+  read: ReadRows,
+  depth: number,
+): void {
   const { columns } = matrix
   const to = from + count
   switch (matrix.kind) {
@@ -57,13 +76,13 @@ export function readMatrix(matrix: Matrix, from: number, count: number, into: Fl
         const end = runEnd(matrix.index, row, to)
         const part = into.subarray((row - from) * columns, (end - from) * columns)
         if (matrix.index[row] < 0) part.fill(0)
-        else readMatrix(matrix.of, matrix.index[row], end - row, part, read)
+        else readInto(matrix.of, matrix.index[row], end - row, part, read, depth)
         row = end
       }
       return
     case 'columns': {
-      const whole = new Float32Array(count * matrix.of.columns)
-      readMatrix(matrix.of, from, count, whole, read)
+      const whole = strip(depth, count * matrix.of.columns)
+      readInto(matrix.of, from, count, whole, read, depth + 1)
       for (let row = 0; row < count; row++) gather(whole, row * matrix.of.columns, matrix.index, into, row * columns)
       return
     }
@@ -71,7 +90,7 @@ export function readMatrix(matrix: Matrix, from: number, count: number, into: Fl
       let start = 0
       for (const part of matrix.of) {
         const [low, high] = [Math.max(from, start), Math.min(to, start + part.rows)]
-        if (low < high) readMatrix(part, low - start, high - low, into.subarray((low - from) * columns), read)
+        if (low < high) readInto(part, low - start, high - low, into.subarray((low - from) * columns), read, depth)
         start += part.rows
       }
     }
