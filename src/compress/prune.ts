@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { calibrateKv } from '../engine/calibrate.ts'
 import { returnMemory, tidy } from '../engine/ort/allocator.ts'
 import { loadOrt, type Ort } from '../engine/ort/api.ts'
-import { formOf, makePackage, withPool, writeManifest, writePackage } from '../models/import.ts'
+import { makePackage, withPool, writeManifest, writePackage } from '../models/import.ts'
 import type { Manifest } from '../models/manifest.ts'
 import type { Quantisation, Rounding } from '../models/onnx/weights.ts'
 import { hashFile, openPackage } from '../models/package.ts'
@@ -13,27 +13,18 @@ import { importKey } from '../models/pipeline/identity.ts'
 import type { OnProgress } from '../models/pipeline/progress.ts'
 import type { Workspace } from '../models/pipeline/workspace.ts'
 import type { Checkpoint } from '../models/source/checkpoint.ts'
-import { type Calibrated, calibrate, type OnStep } from './calibration.ts'
-import { bytesOf } from './chain.ts'
+import type { OnStep } from './calibration.ts'
+import { decide } from './decide.ts'
 import type { EliminationOptions, Round } from './eliminate.ts'
-import type { Counts, GateProblem } from './gates.ts'
-import { fullSubnet, type Groups, groupsOf, type Subnet } from './groups.ts'
-import { type EnergyOptions, type TokenEnergy, tokenEnergy } from './joules.ts'
-import { useLost } from './judge.ts'
-import { chooseSubnets, keepSubnets, type LevelChoice } from './levels.ts'
+import type { EnergyOptions, TokenEnergy } from './joules.ts'
+import type { LevelChoice } from './levels.ts'
 import { roundLine } from './log.ts'
 import { type LevelScore, measurePackage } from './measure.ts'
-import { type Memory, watchMemory } from './memory.ts'
-import { openNetwork } from './network.ts'
-import { byLoss, byOrder, type Chain } from './order.ts'
-import { tokensOf } from './passes.ts'
-import { layerLevelsOf, shiftsOf } from './plan.ts'
+import type { Memory } from './memory.ts'
 import { describePruning } from './provenance.ts'
-import { type Found, refine } from './refine.ts'
-import { compensates, type Method } from './rivals.ts'
-import { openState, type State } from './state.ts'
-import { beginningOf, readCalibrationText, type Sample } from './text.ts'
-import { trainedSubnets } from './trained.ts'
+import type { Method } from './rivals.ts'
+import { openState } from './state.ts'
+import { beginningOf, readCalibrationText } from './text.ts'
 
 export interface PruneOptions extends Partial<EliminationOptions> {
   /** JSON Lines of conversations or text, or plain text. */
@@ -149,118 +140,6 @@ async function prune(
   const whole = openPackage(workspace.folder).manifest
   state.discard()
   return { manifest: whole, energy, choice, rounds: chain.rounds, scores, tokens, memory: memory() }
-}
-
-/** Finds the levels: everything that is measured on the checkpoint. */
-function decide(
-  ort: Ort,
-  source: string,
-  checkpoint: Checkpoint,
-  state: State,
-  samples: readonly Sample[],
-  options: PruneOptions,
-) {
-  const { method = 'deap', levels = 6, onStep = () => {} } = options
-  const threads = options.threads ?? availableParallelism()
-  const form = formOf(checkpoint, { ...options, quantisation: options.quantisation ?? 'int4' })
-  const compensate = options.compensate ?? compensates[method]
-  const { shape } = checkpoint
-  const groups = groupsOf(shape, form)
-  const trained = method === 'trained' ? trainedSubnets(source, groups) : null
-  const network = openNetwork(ort, state.folder, shape, groups, threads)
-  // From here on weights are read: what is resident now is the process's own.
-  const memory = watchMemory(checkpoint)
-  const bench = calibrate(state, { checkpoint, form, groups, network, samples, method, onStep })
-  try {
-    const energy = energyOf(checkpoint, groups, samples, options.energy)
-    const chain = chainOf(method, bench, state, checkpoint, groups, energy, options)
-    const means = compensate ? chain.means : bench.noMeans
-    const { heldOut } = bench.places
-    const tokens = heldOut.map((place) => tokensOf(samples, place))
-    const yardstick = {
-      groups,
-      joulesOf: (subnet: Subnet) => energy.joules(bytesOf(groups, subnet)),
-      measure: (subnets: readonly Subnet[]) => {
-        const { kl, right } = bench.answer(subnets, means, heldOut)
-        return kl.map((sums, i) => ({ kl: sums, right: right[i] }))
-      },
-      heldOutTokens: tokens.reduce((a, b) => a + b, 0),
-    }
-    const { scored } = bench.places
-    const scoredTokens = scored.reduce((sum, place) => sum + tokensOf(samples, place), 0)
-    const full = bench.answer([fullSubnet(groups)], means, scored).right[0]
-    const lost = (subnets: readonly Subnet[]) => useLost(bench.answer(subnets, means, scored), full, scoredTokens)
-    const choice = trained
-      ? keepSubnets(trained, yardstick)
-      : chooseSubnets({
-          ...yardstick,
-          links: chain.links,
-          lost,
-          ...(method === 'deap' && {
-            search: (problem: GateProblem, start: Counts) => searched(problem, start, lost, state, onStep),
-          }),
-          count: levels,
-          shares: options.shares,
-        })
-    const plan = {
-      form,
-      levels: layerLevelsOf(shape, groups, choice.subnets, bench.channels),
-      ...(compensate &&
-        choice.subnets.length > 1 && {
-          shifts: shiftsOf(shape, groups, choice.subnets, means, bench.network, bench.weights),
-        }),
-    }
-    return { groups, energy, compensate, chain, choice, tokens, heldOut, memory, plan }
-  } finally {
-    bench.close()
-  }
-}
-
-/** The search for better levels, a round at a time; finished rounds are not done again. */
-function searched(
-  problem: GateProblem,
-  start: Counts,
-  lost: (subnets: readonly Subnet[]) => ArrayLike<number>,
-  state: State,
-  onStep: OnStep,
-): Counts {
-  const begun = state.find<Found>('levels')
-  let { counts } = begun ?? { counts: start }
-  for (const found of refine(problem, begun ?? { counts }, lost)) {
-    state.keep('levels', found)
-    tidy()
-    counts = found.counts
-    onStep(found.round, found.of, 'rounds of the search for levels')
-  }
-  return counts
-}
-
-/** What is dropped, and in which order; nothing where training has settled it. */
-function chainOf(
-  method: Method,
-  bench: Calibrated,
-  state: State,
-  checkpoint: Checkpoint,
-  groups: Groups,
-  energy: TokenEnergy,
-  options: PruneOptions,
-): Chain {
-  if (method === 'trained') return { links: [], means: bench.noMeans, rounds: [] }
-  if (method === 'deap') return byLoss(bench, state, groups, energy, options)
-  return byOrder(method, bench, checkpoint, groups, energy, options)
-}
-
-function energyOf(
-  { shape }: Checkpoint,
-  groups: Groups,
-  samples: readonly Sample[],
-  options: EnergyOptions,
-): TokenEnergy {
-  const contexts = samples.flatMap(({ ranges }) => ranges.map(({ from, to }) => (from + to) / 2))
-  const weights = groups.all.reduce((sum, group) => sum + group.weights, shape.vocabSize * shape.hiddenSize)
-  const kvBytesPerToken = 8 * shape.layers * shape.kvHeads * shape.headSize
-  const contextTokens = Math.round(contexts.reduce((a, b) => a + b, 0) / contexts.length)
-  return tokenEnergy(options, { bytes: groups.bytes, weights, kvBytesPerToken }, contextTokens)
 }
 
 /** The same key means that what an earlier run left is what this one would make. */
