@@ -7,7 +7,12 @@ import { ChildProcess } from 'node:child_process'
 const steps = []
 const emit = ChildProcess.prototype.emit
 ChildProcess.prototype.emit = function (event, message, ...rest) {
-  if (event === 'message') steps.push(...[message].flat().filter((one) => one?.type === 'step'))
+  if (event === 'message') {
+    const said = [message].flat()
+    // Half a character decides no text yet: a client sees nothing of that token.
+    const shown = said.filter((one) => one?.type === 'token' && one.text !== '').length
+    for (const one of said) if (one?.type === 'step') steps.push({ ...one, shown })
+  }
   return emit.call(this, event, message, ...rest)
 }
 

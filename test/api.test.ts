@@ -558,6 +558,7 @@ t.test('models', async (t) => {
   const { app } = fake(t)
   const { data } = (await app.inject('/v1/models')).json()
   t.match(data, [{ id: 'support-s', object: 'model', created: 1_795_161_600, owned_by: 'deapd' }])
+  t.strictSame((await app.inject('/v1/models/')).json().data, data, 'a slash at the end changes nothing')
   for (const id of ['support-s', 'support-s:latest', 'support-s%3Alatest']) {
     t.equal((await app.inject(`/v1/models/${id}`)).json().id, 'support-s')
   }

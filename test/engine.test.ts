@@ -1,4 +1,5 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { calibrateKv } from '../src/engine/calibrate.ts'
@@ -13,6 +14,7 @@ import { cpuIdentity, prepacked } from '../src/engine/ort/prepacked.ts'
 import { openOn, type ProviderName } from '../src/engine/ort/providers.ts'
 import { type GenerateRequest, greedy as plainGreedy, type Sampling } from '../src/engine/protocol.ts'
 import { createSampler, logSum } from '../src/engine/sampler.ts'
+import { askForLongSlices } from '../src/engine/slices.ts'
 import { stopFilter } from '../src/engine/stop.ts'
 import { openTokenizer, streamDecoder } from '../src/engine/tokenizer.ts'
 import { importModel } from '../src/models/import.ts'
@@ -579,6 +581,17 @@ t.test('a provider is chosen by what the package holds and the library has, and 
   t.throws(() => openOn(all, 'cuda', 'float32', open), { code: 'provider_dtype', message: /float32.*float16/ })
   t.throws(() => openOn(bare, 'webgpu', 'float32', open), { code: 'provider_missing', message: /has: cpu/ })
 })
+
+t.test(
+  'long slices are asked for in a form that the kernel takes',
+  { skip: process.platform !== 'linux' },
+  async (t) => {
+    // The same call sets the politeness, which can be read back.
+    const politer = getPriority() + 1
+    askForLongSlices(politer)
+    t.equal(getPriority(), politer)
+  },
+)
 
 t.test('a profile shows who ran what, and heavy work on the wrong side is refused', async (t) => {
   const event = (provider: string, op: string, name = `${op}_kernel_time`) => ({

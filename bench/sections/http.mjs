@@ -24,12 +24,16 @@ export async function http({ daemon, rounds, tokens, log }) {
     const engineMs = (phase) => steps.filter((step) => step.phase === phase).map((step) => step.seconds * 1000)
     const prefillMs = engineMs('prefill').reduce((a, b) => a + b, 0)
     const decode = steps.filter(({ phase }) => phase === 'decode')
-    // A step may decide several tokens when it verifies a draft; such steps are compared as a whole.
-    let at = 0
-    for (const { seconds, parts } of decode) {
-      const next = at + (parts[0].emitted ?? 1)
-      if (next < arrivals.length) costs.push(arrivals[next] - arrivals[at] - seconds * 1000)
+    // A step that shows nothing counts with the next one, and one that shows several tokens of a draft as a whole.
+    let at = steps.filter(({ phase }) => phase === 'prefill').reduce((sum, { shown }) => sum + shown, -1)
+    let spentMs = 0
+    for (const { seconds, shown } of decode) {
+      spentMs += seconds * 1000
+      if (shown === 0) continue
+      const next = at + shown
+      if (at >= 0 && next < arrivals.length) costs.push(arrivals[next] - arrivals[at] - spentMs)
       at = next
+      spentMs = 0
     }
     first.push(arrivals[0] - sentMs - prefillMs)
     log(`http, round ${round + 1} of ${rounds}: ${arrivals.length} tokens in ${steps.length} steps`)

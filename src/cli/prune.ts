@@ -26,7 +26,7 @@ interface Flags {
   readonly rounding?: Rounding
   readonly board: string
   readonly asIf?: string
-  readonly state: string
+  readonly state?: string
   readonly threads?: number
   readonly compensate?: 'auto' | 'all' | 'none'
   readonly json?: boolean
@@ -66,7 +66,6 @@ export const pruneCommand = (): Command =>
     .option(
       '--state <dir>',
       'folder with the calibration.json to count with (default: that of the daemon, if it is of this board)',
-      '',
     )
     .option('--threads <n>', 'threads (default: as many as the machine has)', wholeNumber('--threads', 1))
     .addOption(
@@ -146,7 +145,7 @@ export function energyOf({ board: id, state, asIf }: Pick<Flags, 'board' | 'stat
   const folder = stateFolder(state, process.env)
   const { calibration, why } = readCalibration(folder, { board: id })
   if (calibration === null) {
-    if (state !== '') throw new DeapdError('calibration_unusable', { path: folder, board: id, detail: why })
+    if (state !== undefined) throw new DeapdError('calibration_unusable', { path: folder, board: id, detail: why })
     return { board, source: `priors of the board (${why})`, asIf }
   }
   const simulated = calibration.simulated ? ', simulated' : ''

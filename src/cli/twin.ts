@@ -69,7 +69,7 @@ const validateCommand = (): Command =>
 interface FaultOptions {
   readonly seconds: number
   readonly amount?: string
-  readonly state: string
+  readonly state?: string
 }
 
 const kinds = Object.keys(faultKinds) as FaultKind[]
@@ -80,7 +80,7 @@ const faultCommand = (): Command =>
     .addArgument(new Argument('<kind>', 'what goes wrong').choices([...kinds, 'none']))
     .option('--seconds <s>', 'how long it lasts', realNumber('--seconds', 0), 10)
     .option('--amount <x>', 'how bad it is, in the unit of its kind')
-    .option('--state <dir>', 'state folder of the daemon', '')
+    .option('--state <dir>', 'state folder of the daemon')
     .addHelpText(
       'after',
       `\n${kinds.map((kind) => `  ${kind.padEnd(14)} ${faultKinds[kind].says} (amount ${faultKinds[kind].amount}: ${faultKinds[kind].unit})`).join('\n')}`,
@@ -102,7 +102,7 @@ const faultCommand = (): Command =>
 
 interface TegrastatsOptions {
   readonly root?: string
-  readonly state: string
+  readonly state?: string
   readonly interval: number
   readonly dialect: string
 }
@@ -112,7 +112,7 @@ const tegrastatsCommand = (): Command =>
     .description('print tegrastats lines of the simulated board of a running daemon, for --tegrastats')
     .option('--interval <ms>', 'milliseconds between lines', wholeNumber('--interval', 1), 1000)
     .option('--root <dir>', 'tree of the board (default: that of the daemon)')
-    .option('--state <dir>', 'state folder of the daemon', '')
+    .option('--state <dir>', 'state folder of the daemon')
     .addOption(
       new Option('--dialect <id>', 'whose lines').choices(dialects.map(({ id }) => id)).default('r36-agx-orin'),
     )

@@ -70,7 +70,7 @@ function readFile(path: string): Record<string, unknown> {
 }
 
 /** The state folder: the one asked for, the service's, or the user's. */
-export function stateFolder(setting: string, env: Readonly<Record<string, string | undefined>>): string {
+export function stateFolder(setting: string | undefined, env: Readonly<Record<string, string | undefined>>): string {
   if (setting) return setting
   if (env.STATE_DIRECTORY) return env.STATE_DIRECTORY
   return join(env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'deapd')

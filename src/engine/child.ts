@@ -17,6 +17,7 @@ import { loadOrt } from './ort/api.ts'
 import type { FromEngine, ToEngine } from './protocol.ts'
 import { createScheduler, type Scheduler } from './scheduler.ts'
 import { scoreText } from './score.ts'
+import { askForLongSlices } from './slices.ts'
 import { openTemplate } from './template.ts'
 import { openTokenizer } from './tokenizer.ts'
 
@@ -33,6 +34,7 @@ const niceness = 5
 function yieldToGovernor(): void {
   setPriority(niceness)
   try {
+    askForLongSlices(niceness)
     writeFileSync('/proc/self/oom_score_adj', '600')
   } catch {
     // Not Linux, or a hardened sandbox: the kernel decides by size then, which also names this process.

@@ -154,7 +154,7 @@ export const scenarios = {
   },
   'fault-loss': faulty('loss', 'the power sensors vanish for a third of the time'),
   'fault-stuck': faulty('stuck', 'the power sensors keep showing one value'),
-  'fault-spike': faulty('spike', 'one sample in ten shows three times the truth'),
+  'fault-spike': faulty('spike', 'one sample in eleven shows three times the truth'),
   'fault-drift': faulty('drift', 'the power sensors come to show a quarter too little'),
   'fault-clock-refused': faulty('clock-refused', 'the board takes no new clock cap'),
   'fault-clock-ignored': faulty('clock-ignored', 'the board takes clock caps and ignores them'),

@@ -6,7 +6,11 @@ export const faultKinds = {
     says: 'power and temperature sensors are gone',
   },
   stuck: { amount: 0, unit: 'unused', says: 'power sensors keep showing the value they had' },
-  spike: { amount: 3, unit: 'times the true value, one sample in ten', says: 'power sensors show single wild samples' },
+  spike: {
+    amount: 3,
+    unit: 'times the true value, one sample in eleven',
+    says: 'power sensors show single wild samples',
+  },
   drift: {
     amount: -0.25,
     unit: 'gain error that is reached in 30 s',

@@ -23,8 +23,11 @@ export const refreshMs = 45
 const throttleHysteresisKelvin = 3
 /** Clock of a GPU that is throttled by heat or over-current, as a part of its cap. */
 const throttledShare = 0.5
-/** One sample in this many is wild while a `spike` fault lasts. */
-const spikeEvery = 10
+/**
+ * One sample in this many is wild while a `spike` fault lasts, the first one among them. Not ten: as many refreshes are nine
+ * looks of the governor, and a reader that missed one wild sample between two looks would miss all of them.
+ */
+const spikeEvery = 11
 
 export interface VirtualOptions {
   readonly board: Board
@@ -102,7 +105,7 @@ export function createVirtualBoard(options: VirtualOptions): VirtualBoard {
   let obeyed = { gpuHz: gpuCapHz, cpuHz: cpuCapHz }
   let hot = false
   let overCurrent = false
-  let samples = 0
+  let spikeSamples = 0
   let hostCores = 0
   let sensed: Sensed = {
     atMs: startMs,
@@ -158,9 +161,9 @@ export function createVirtualBoard(options: VirtualOptions): VirtualBoard {
     if (faultAt(faults, 'loss', atMs) !== undefined) return null
     if (faultAt(faults, 'stuck', atMs) !== undefined) return sensed.rails
     const parts = scaled(sinceShown(), 1 / seconds)
-    samples += 1
     const spike = faultAt(faults, 'spike', atMs)
-    const wild = spike !== undefined && samples % spikeEvery === 0 ? spike.amount : 1
+    spikeSamples = spike === undefined ? 0 : spikeSamples + 1
+    const wild = spike !== undefined && spikeSamples % spikeEvery === 1 ? spike.amount : 1
     const gain = wild * driftGain(faultAt(faults, 'drift', atMs), atMs)
     return sampleRails(board, railWatts(board, parts), random, gain)
   }

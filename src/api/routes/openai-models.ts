@@ -6,7 +6,9 @@ import type { Scope } from '../scope.ts'
 
 export function openaiModels({ deps }: Scope): FastifyPluginAsync {
   return async (app) => {
-    app.get('/v1/models', async () => ({ object: 'list', data: [listing(deps.model)] }))
+    const list = async () => ({ object: 'list', data: [listing(deps.model)] })
+    app.get('/v1/models', list)
+    app.get('/v1/models/', list)
 
     // A wildcard, because ids may hold slashes, plain or encoded.
     app.get('/v1/models/*', async (request: FastifyRequest<{ Params: { '*': string } }>) => {
