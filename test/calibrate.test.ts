@@ -170,7 +170,7 @@ t.test(
     t.throws(() => energyOf(flags), { message: /cannot be read/ })
     process.env.STATE_DIRECTORY = folder
     t.teardown(() => delete process.env.STATE_DIRECTORY)
-    t.match(energyOf({ ...flags, state: '' }).source, /^priors of the board \(calibration.json cannot be read/)
+    t.match(energyOf({ ...flags, state: undefined }).source, /^priors of the board \(calibration.json cannot be read/)
   },
 )
 
