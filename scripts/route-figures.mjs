@@ -96,7 +96,7 @@ function novelties(path, { quantisation }, prompts, last) {
     Int32Array.from({ length: groups.chunks * groups.chunkChannels }, (_, c) => (c < shape.ffnSize ? c : -1)),
   )
   const network = openNetwork(loadOrt(), folder, shape, groups, 2)
-  const weights = openWeights(checkpoint, { form, channels, keep: true, folder })
+  const weights = openWeights(checkpoint, { form, channels, folder })
   const means = noMeans(shape, groups)
   const masks = (layer) => ({
     heads: maskOf(groups, fullSubnet(groups), layer, 'heads'),

@@ -109,22 +109,25 @@ t.test('the plan: idle first and last, every level at clocks from the lowest up'
   t.equal(planCells(3, [1, 2]).length, 2 + 2 * 4)
 })
 
+const key = { board: 'agx-orin-64gb', simulated: true, model: 'support-s as llama-2-7b' }
+
+const calibrationOf = ({ fit, cells }: Awaited<ReturnType<typeof swept>>): Parameters<typeof writeCalibration>[1] => ({
+  schema: 'deapd-calibration/1',
+  ...key,
+  date: '2026-11-24T00:00:00.000Z',
+  sensor: 'hwmon',
+  cells: cells.length,
+  parameters: parametersOf(fit.model),
+  figures: {},
+  quality: { power_r_squared: 0.9991, time_r_squared: 1, largest_power_error: 0, largest_time_error: 0 },
+  energy_priors: { joules_per_byte: 0, joules_per_flop: 0, static_watts: 0, elasticity: null, r_squared: 1 },
+})
+
 t.test('a calibration is stored whole, and used for its own board and model only', async (t) => {
   const folder = t.testdir({})
   const { fit, cells } = await swept('agx-orin-64gb', 7)
-  const key = { board: 'agx-orin-64gb', simulated: true, model: 'support-s as llama-2-7b' }
   t.match(readCalibration(folder, key), { calibration: null, why: 'not calibrated' })
-  writeCalibration(folder, {
-    schema: 'deapd-calibration/1',
-    ...key,
-    date: '2026-11-24T00:00:00.000Z',
-    sensor: 'hwmon',
-    cells: cells.length,
-    parameters: parametersOf(fit.model),
-    figures: {},
-    quality: { power_r_squared: 0.9991, time_r_squared: 1, largest_power_error: 0, largest_time_error: 0 },
-    energy_priors: { joules_per_byte: 0, joules_per_flop: 0, static_watts: 0, elasticity: null, r_squared: 1 },
-  })
+  writeCalibration(folder, calibrationOf({ fit, cells }))
   const { calibration, why } = readCalibration(folder, key)
   t.equal(why, 'calibrated 2026-11-24, R² 0.999')
   t.strictSame(calibration && calibratedModel(findBoard(key.board).model, calibration), fit.model)
@@ -142,19 +145,7 @@ t.test(
     const { fit, cells } = await swept('agx-orin-64gb', 7)
     const flags = { board: 'agx-orin-64gb', state: folder }
     t.throws(() => energyOf(flags), { code: 'calibration_unusable', message: /not calibrated/ })
-    writeCalibration(folder, {
-      schema: 'deapd-calibration/1',
-      board: 'agx-orin-64gb',
-      simulated: true,
-      model: 'support-s as llama-2-7b',
-      date: '2026-11-24T00:00:00.000Z',
-      sensor: 'hwmon',
-      cells: cells.length,
-      parameters: parametersOf(fit.model),
-      figures: {},
-      quality: { power_r_squared: 0.9991, time_r_squared: 1, largest_power_error: 0, largest_time_error: 0 },
-      energy_priors: { joules_per_byte: 0, joules_per_flop: 0, static_watts: 0, elasticity: null, r_squared: 1 },
-    })
+    writeCalibration(folder, calibrationOf({ fit, cells }))
     const found = energyOf(flags)
     t.equal(found.source, 'calibration of 2026-11-24T00:00:00.000Z with support-s as llama-2-7b, simulated')
     const full = { bytes: 4e9, weights: 7e9, kvBytesPerToken: 5e5 }

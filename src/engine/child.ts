@@ -34,10 +34,14 @@ const niceness = 5
 function yieldToGovernor(): void {
   setPriority(niceness)
   try {
-    askForLongSlices(niceness)
     writeFileSync('/proc/self/oom_score_adj', '600')
   } catch {
     // Not Linux, or a hardened sandbox: the kernel decides by size then, which also names this process.
+  }
+  try {
+    askForLongSlices(niceness)
+  } catch {
+    // Another C library than glibc: tokens then wait for the scheduler's tick where cores are few.
   }
 }
 
