@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import { findBoard } from '../src/board/boards/index.ts'
 import { stepWork, workSeconds, workWatts } from '../src/board/work.ts'
-import { type Cell, planCells } from '../src/calibrate/cells.ts'
+import { type Cell, type CellOrder, type CellRig, planCells } from '../src/calibrate/cells.ts'
 import { fitCells } from '../src/calibrate/fit.ts'
 import { regress } from '../src/calibrate/regress.ts'
 import { sweep } from '../src/calibrate/sweep.ts'
@@ -24,12 +25,15 @@ const cost = asIfCost('llama-2-7b', shares)
 if (cost === undefined) throw new Error('the 7B is a row of the table')
 const never = new AbortController().signal
 
-const swept = (id: string, seed: number) => {
+/** A sweep of the simulated board, with what `change` makes of each cell. */
+const sweptWith = (id: string, change: (cell: Cell, order: CellOrder) => Cell, seed = 1) => {
   const board = findBoard(id)
   const rig = createVirtualRig(board, cost, { seed, plantError: 0.3 })
+  const changed: CellRig = { run: async (order, ...rest) => change(await rig.run(order, ...rest), order) }
   const options = { levels: shares.length, pointsHz: board.gpu.pointsHz, secondsPerCell: 4, signal: never }
-  return sweep(rig, board.model, options)
+  return sweep(changed, board.model, options)
 }
+const swept = (id: string, seed: number) => sweptWith(id, (cell) => cell, seed)
 
 t.test('on plants off by up to 30 % the fit predicts cells it has not seen', async (t) => {
   for (const id of ['agx-orin-64gb', 'orin-nano-8gb']) {
@@ -62,13 +66,31 @@ t.test('on plants off by up to 30 % the fit predicts cells it has not seen', asy
 t.test('a sweep that no such board could have made is refused', async (t) => {
   const { model } = findBoard('agx-orin-64gb')
   const { cells } = await swept('agx-orin-64gb', 1)
-  const busy = (change: (cell: Cell, index: number) => Cell) => cells.map(change)
   t.throws(() => fitCells(model, cells.slice(0, 4)), { code: 'calibration_poor', message: /3 cells with work/ })
-  const disturbed = busy((cell, index) => (index === 9 ? { ...cell, watts: 1.6 * cell.watts } : cell))
-  t.throws(() => fitCells(model, disturbed), { code: 'calibration_poor', message: /a cell's power is off/ })
   // A clock that does not obey: every cell at the highest.
-  const deaf = busy((cell) => ({ ...cell, watts: 40, step: cell.step && { ...cell.step, seconds: 0.03 } }))
-  t.throws(() => fitCells(model, deaf), { code: 'calibration_poor' })
+  const deaf = (cell: Cell): Cell => ({ ...cell, watts: 40, step: cell.step && { ...cell.step, seconds: 0.03 } })
+  await t.rejects(sweptWith('agx-orin-64gb', deaf), { code: 'calibration_poor' })
+})
+
+t.test('a cell that was disturbed is run again; one that is always off refuses the sweep', async (t) => {
+  const undisturbed = await swept('agx-orin-64gb', 1)
+  t.equal(undisturbed.repeats, 0)
+  const stalled = (cell: Cell): Cell => ({
+    ...cell,
+    step: cell.step && { ...cell.step, seconds: 2 * cell.step.seconds },
+  })
+  const busier = (cell: Cell): Cell => ({ ...cell, watts: 1.6 * cell.watts })
+  const [first, second] = [undisturbed.cells[5].order, undisturbed.cells[20].order]
+  const seen = new Set<unknown>()
+  const once = await sweptWith('agx-orin-64gb', (cell, order) => {
+    if (seen.has(order)) return cell
+    seen.add(order)
+    return isDeepStrictEqual(order, first) ? stalled(cell) : isDeepStrictEqual(order, second) ? busier(cell) : cell
+  })
+  t.ok(once.repeats >= 2 && once.repeats <= 4, `${once.repeats} cells were run again`)
+  t.ok(once.fit.powerRSquared > 0.99 && once.fit.timeRSquared > 0.99)
+  const always = sweptWith('agx-orin-64gb', (cell, order) => (isDeepStrictEqual(order, second) ? busier(cell) : cell))
+  await t.rejects(always, { code: 'calibration_poor', message: /a cell's power is off/ })
 })
 
 t.test('non-negative least squares: exact on exact data, never below zero, intervals that cover', async (t) => {
@@ -111,7 +133,10 @@ t.test('the plan: idle first and last, every level at clocks from the lowest up'
 
 const key = { board: 'agx-orin-64gb', simulated: true, model: 'support-s as llama-2-7b' }
 
-const calibrationOf = ({ fit, cells }: Awaited<ReturnType<typeof swept>>): Parameters<typeof writeCalibration>[1] => ({
+const calibrationOf = ({
+  fit,
+  cells,
+}: Pick<Awaited<ReturnType<typeof swept>>, 'fit' | 'cells'>): Parameters<typeof writeCalibration>[1] => ({
   schema: 'deapd-calibration/1',
   ...key,
   date: '2026-11-24T00:00:00.000Z',
@@ -176,7 +201,7 @@ t.test('through the daemon’s own engine, files and adapters: fitted, cancelled
   mkdirSync(gpu, { recursive: true })
   writeFileSync(join(gpu, 'available_frequencies'), '306000000 816000000 1300500000\n')
   const cap = () => readFileSync(join(gpu, 'max_freq'), 'utf8')
-  const options = { secondsPerCell: 0.5, realTime: true, seed: 1, plantError: 0, dryRun: false }
+  const options = { secondsPerCell: 0.8, realTime: true, seed: 1, plantError: 0, dryRun: false }
   const cancel = new AbortController()
   const cancelled = calibrate(settings, {}, createLog('silent'), {
     ...options,

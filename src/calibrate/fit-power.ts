@@ -8,7 +8,8 @@ export interface PowerFit {
   readonly model: PowerModel
   readonly figures: Readonly<Record<string, Fitted>>
   readonly rSquared: number
-  readonly largestError: number
+  /** Of each cell, relative, ≥ 0. */
+  readonly errors: readonly number[]
 }
 
 /** Slopes of the voltage that are tried: it stands inside a square, the rest of the model is linear. */
@@ -55,7 +56,7 @@ export function fitPower(model: PowerModel, cells: readonly Cell[]): PowerFit {
       volt_slope: { value: slope, halfWidth: null },
     },
     rSquared: fit.rSquared,
-    largestError: Math.max(...cells.map((cell) => Math.abs(modelWatts(fitted, cell) / cell.watts - 1))),
+    errors: cells.map((cell) => Math.abs(modelWatts(fitted, cell) / cell.watts - 1)),
   }
 }
 

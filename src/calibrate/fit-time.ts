@@ -8,7 +8,8 @@ export interface TimeFit {
   readonly model: PowerModel
   readonly figures: Readonly<Record<string, Fitted>>
   readonly rSquared: number
-  readonly largestError: number
+  /** Of each cell, relative, ≥ 0; 0 for an idle one. */
+  readonly errors: readonly number[]
 }
 
 /** Host seconds that are tried, as parts of the shortest step: they stand inside a power, the rest is linear. */
@@ -35,7 +36,7 @@ export function fitTime(model: PowerModel, cells: readonly Cell[]): TimeFit {
     const error = decode.reduce((sum, cell) => sum + relative(candidate, cell) ** 2, 0)
     if (best === null || error < best.error) best = { host, fit, error }
   }
-  if (best === null) return { model, figures: {}, rSquared: 0, largestError: Number.POSITIVE_INFINITY }
+  if (best === null) return { model, figures: {}, rSquared: 0, errors: cells.map(() => Number.POSITIVE_INFINITY) }
   const decoding = withDecode(model, best.host, best.fit)
   const fitted = { ...decoding, prefillEfficiency: prefillEfficiency(decoding, cells) }
   const seconds = cells.flatMap(({ step }) => (step === null ? [] : [step.seconds]))
@@ -51,7 +52,7 @@ export function fitTime(model: PowerModel, cells: readonly Cell[]): TimeFit {
       prefill_efficiency: { value: fitted.prefillEfficiency, halfWidth: null },
     },
     rSquared: 1 - squares(missed) / squares(seconds.map((value) => value - mean)),
-    largestError: Math.max(...cells.map((cell) => Math.abs(relative(fitted, cell)))),
+    errors: cells.map((cell) => Math.abs(relative(fitted, cell))),
   }
 }
 

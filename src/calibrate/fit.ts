@@ -40,19 +40,26 @@ export const leastRSquared = 0.95
 export const mostCellError = 0.15
 export const leastCells = 6
 
-/** Fits the model to the cells of a sweep; throws `calibration_poor` for cells that no such model describes. */
-export function fitCells(prior: PowerModel, cells: readonly Cell[]): Fit {
+/** A fit, what speaks against it (nothing: it describes the board), and how far each cell is off it. */
+export interface Attempt {
+  readonly fit: Fit
+  readonly faults: readonly string[]
+  readonly cellErrors: readonly number[]
+}
+
+/** Fits the model to the cells of a sweep; throws `calibration_poor` when fewer than `leastCells` of them had work. */
+export function fitCells(prior: PowerModel, cells: readonly Cell[]): Attempt {
   const busy = cells.filter((cell) => cell.step !== null)
-  if (busy.length < leastCells) poor(`${busy.length} cells with work, ${leastCells} are needed`)
-  const time = fitTime(prior, busy)
+  if (busy.length < leastCells) throw poor([`${busy.length} cells with work, ${leastCells} are needed`])
+  const time = fitTime(prior, cells)
   const power = fitPower(time.model, cells)
   const fit: Fit = {
     model: power.model,
     figures: { ...power.figures, ...time.figures },
     powerRSquared: power.rSquared,
     timeRSquared: time.rSquared,
-    largestPowerError: power.largestError,
-    largestTimeError: time.largestError,
+    largestPowerError: Math.max(...power.errors),
+    largestTimeError: Math.max(...time.errors),
     energy: energyPriors(busy),
   }
   const faults = [
@@ -61,13 +68,12 @@ export function fitCells(prior: PowerModel, cells: readonly Cell[]): Fit {
     fit.largestPowerError > mostCellError && `a cell's power is off by ${(100 * fit.largestPowerError).toFixed(0)} %`,
     fit.largestTimeError > mostCellError && `a cell's time is off by ${(100 * fit.largestTimeError).toFixed(0)} %`,
   ].filter((fault) => fault !== false)
-  if (faults.length > 0) poor(faults.join(', '))
-  return fit
+  return { fit, faults, cellErrors: power.errors.map((error, index) => Math.max(error, time.errors[index])) }
 }
 
-function poor(detail: string): never {
-  throw new DeapdError('calibration_poor', { detail })
-}
+/** The error for a fit with faults. */
+export const poor = (faults: readonly string[]): DeapdError =>
+  new DeapdError('calibration_poor', { detail: faults.join(', ') })
 
 function energyPriors(cells: readonly Cell[]): EnergyPriors {
   const steps = cells.flatMap((cell) => (cell.step === null ? [] : [{ ...cell.step, watts: cell.watts }]))

@@ -1,6 +1,6 @@
 import type { PowerModel } from '../board/types.ts'
-import { type Cell, type CellRig, planCells } from './cells.ts'
-import { type Fit, fitCells } from './fit.ts'
+import { type Cell, type CellOrder, type CellRig, planCells } from './cells.ts'
+import { type Fit, fitCells, poor } from './fit.ts'
 
 export interface SweepOptions {
   readonly levels: number
@@ -10,19 +10,42 @@ export interface SweepOptions {
   readonly onCell?: (done: number, all: number, cell: Cell) => void
 }
 
-/** Runs every cell and fits the model to them. Throws the signal's reason when it is cancelled, and `calibration_poor`. */
+/** So many cells may be run again: one that another program disturbed must not void a sweep of minutes. */
+const mostRepeats = 4
+
+/**
+ * Runs every cell and fits the model to them; while the fit is poor, the cell that is furthest off it is run again, each once.
+ * Throws the signal's reason when it is cancelled, and `calibration_poor`.
+ */
 export async function sweep(
   rig: CellRig,
   prior: PowerModel,
   options: SweepOptions,
-): Promise<{ fit: Fit; cells: Cell[] }> {
+): Promise<{ fit: Fit; cells: Cell[]; repeats: number }> {
   const orders = planCells(options.levels, options.pointsHz)
+  const run = async (order: CellOrder): Promise<Cell> => {
+    options.signal.throwIfAborted()
+    return rig.run(order, options.secondsPerCell, options.signal)
+  }
   const cells: Cell[] = []
   for (const order of orders) {
-    options.signal.throwIfAborted()
-    const cell = await rig.run(order, options.secondsPerCell, options.signal)
-    cells.push(cell)
-    options.onCell?.(cells.length, orders.length, cell)
+    cells.push(await run(order))
+    options.onCell?.(cells.length, orders.length, cells[cells.length - 1])
   }
-  return { fit: fitCells(prior, cells), cells }
+  const repeated = new Set<number>()
+  let attempt = fitCells(prior, cells)
+  while (attempt.faults.length > 0 && repeated.size < mostRepeats) {
+    const worst = furthestOff(attempt.cellErrors, repeated)
+    repeated.add(worst)
+    cells[worst] = await run(orders[worst])
+    attempt = fitCells(prior, cells)
+  }
+  if (attempt.faults.length > 0) throw poor(attempt.faults)
+  return { fit: attempt.fit, cells, repeats: repeated.size }
+}
+
+/** Index of the largest error that was not yet tried again. */
+function furthestOff(errors: readonly number[], tried: ReadonlySet<number>): number {
+  const left = errors.map((error, index) => ({ error, index })).filter(({ index }) => !tried.has(index))
+  return left.reduce((worst, each) => (each.error > worst.error ? each : worst)).index
 }
