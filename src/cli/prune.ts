@@ -1,11 +1,10 @@
-import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { findBoard } from '../board/boards/index.ts'
-import { byChain, byLevels, type Comparison, compare } from '../compress/compare.ts'
+import type { Comparison } from '../compress/compare.ts'
+import { type Compared, compareAll, type Entry, prunedByEach } from '../compress/contest.ts'
 import type { EnergyOptions } from '../compress/joules.ts'
-import { yardsticks } from '../compress/judge.ts'
 import { logFile, type Pruned, type PruneOptions, pruneCheckpoint } from '../compress/prune.ts'
-import { type Method, methods, orders } from '../compress/rivals.ts'
+import { type Method, methods } from '../compress/rivals.ts'
 import { stateFolder } from '../config/load.ts'
 import { DeapdError } from '../errors.ts'
 import type { Quantisation, Rounding } from '../models/onnx/weights.ts'
@@ -42,7 +41,7 @@ export const pruneCommand = (): Command =>
     .addOption(
       new Option(
         '--method <name>',
-        'what decides the order; all: each in turn at the same shares, and compared; trained: the levels in the checkpoint’s nesting.json',
+        'what decides the order; all: each in turn with the same choice and search of levels, and compared; trained: the levels in the checkpoint’s nesting.json',
       )
         .choices([...methods, 'all'])
         .default('deap'),
@@ -82,38 +81,24 @@ async function run(model: string, flags: Flags): Promise<void> {
     throw new DeapdError('bad_usage', { detail: `--block must be 16, 32, 64, 128 or 256, not ${flags.block}.` })
   }
   const options = optionsOf(flags)
-  const contenders: { method: Method; pruned: Pruned }[] = []
-  for (const name of method === 'all' ? orders : [method]) {
-    // Rivals get the shares that the first one's levels have.
-    const shares = contenders[0]?.pruned.manifest.levels.map(({ share }) => share)
-    const path = method === 'all' ? join(out, name) : out
-    const pruned = await pruneCheckpoint(model, path, { ...options, method: name, ...(shares && { shares }) })
-    contenders.push({ method: name, pruned })
-    if (!json) show(path, pruned)
+  if (method !== 'all') {
+    const pruned = await pruneCheckpoint(model, out, { ...options, method })
+    return json ? printJson({ methods: [described({ method, ...pruned })], comparisons: [] }) : show(out, pruned)
   }
-  const frontiers = { chain: byChain, levels: byLevels }
-  const comparisons =
-    method === 'all'
-      ? Object.entries(frontiers).flatMap(([of, frontier]) => {
-          const all = contenders.map((one) => frontier(one.method, one.pruned))
-          return yardsticks.map((yardstick) => ({ of, ...yardstick, rows: compare(all, yardstick, seed) }))
-        })
-      : []
-  if (json) {
-    return printJson({
-      methods: contenders.map(({ method, pruned: { manifest, memory, seconds, choice } }) => ({
-        method,
-        levels: manifest.levels,
-        energy_priors: manifest.energy_priors,
-        chain: choice.points,
-        memory,
-        seconds,
-      })),
-      comparisons,
-    })
-  }
+  const entries = await prunedByEach(model, out, options, (path, pruned) => json || show(path, pruned))
+  const comparisons = compareAll(entries, seed)
+  if (json) return printJson({ methods: entries.map(described), comparisons })
   for (const { of, unit, margin, rows } of comparisons) showComparison(frontierNames[of], unit, margin, rows)
 }
+
+const described = ({ method, manifest, memory, seconds, choice }: Entry) => ({
+  method,
+  levels: manifest.levels,
+  energy_priors: manifest.energy_priors,
+  chain: choice.points,
+  memory,
+  seconds,
+})
 
 function optionsOf(flags: Flags): PruneOptions {
   const { calibration, levels, floor, texts, seed, quantise, block, rounding, threads, compensate } = flags
@@ -178,9 +163,11 @@ function show(path: string, { manifest, energy, rounds, memory, seconds, tokens,
   )
 }
 
-const frontierNames: Readonly<Record<string, string>> = {
+const frontierNames: Readonly<Record<Compared, string>> = {
   chain: 'order (points of the chain, no gates, float activations)',
-  levels: 'levels (the packages as the engine runs them)',
+  gates: 'order inside the gates (levels before the search, float activations)',
+  levels: 'levels (the packages as the engine runs them, every one searched)',
+  search: 'the levels of the first against the others’ orders inside the gates (only its levels searched)',
 }
 
 function showComparison(of: string, unit: string, margin: number, rows: readonly Comparison[]): void {

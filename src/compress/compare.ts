@@ -22,16 +22,25 @@ export interface Contender {
   readonly tokens: readonly number[]
 }
 
+type Measured = Pick<Pruned, 'manifest' | 'choice' | 'scores' | 'tokens'>
+
 /** The levels of a package, as the engine runs them. */
-export const byLevels = (method: Method, { manifest, scores, tokens }: Pruned): Contender => ({
+export const byLevels = (method: Method, { manifest, scores, tokens }: Measured): Contender => ({
   method,
   joules: manifest.energy_priors?.joules_per_token ?? [],
   scores,
   tokens,
 })
 
+/** The order inside the gates: levels as they were before the search, measured like the chain. */
+export const byGates = (method: Method, { choice: { begun }, tokens }: Measured): Contender => ({
+  method,
+  ...begun,
+  tokens,
+})
+
 /** The order alone: points of the chain, before levels are chosen and gates fitted. */
-export const byChain = (method: Method, { choice, tokens }: Pruned): Contender => ({
+export const byChain = (method: Method, { choice, tokens }: Measured): Contender => ({
   method,
   joules: choice.points.map(({ joules }) => joules).reverse(),
   scores: [...choice.scores].reverse(),

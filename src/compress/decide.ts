@@ -67,7 +67,8 @@ export function decide(
           ...yardstick,
           links: chain.links,
           lost,
-          ...(method === 'deap' && {
+          // Wanted shares are kept to.
+          ...(!options.shares && {
             search: (problem: GateProblem, start: Counts) => searched(problem, start, lost, state, onStep),
           }),
           count: levels,

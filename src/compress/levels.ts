@@ -20,7 +20,9 @@ export interface LevelChoice {
   readonly scores: readonly LevelScore[]
   /** Places in the chain that the levels were meant to be. */
   readonly places: readonly number[]
-  /** What became of them inside the gate budget, from the smallest to the full network. */
+  /** What became of them inside the gate budget before any search, from the smallest to the full network: what the order alone is worth in gates. */
+  readonly begun: { readonly joules: readonly number[]; readonly scores: readonly LevelScore[] }
+  /** The levels, from the smallest to the full network. */
   readonly subnets: readonly Subnet[]
 }
 
@@ -71,16 +73,24 @@ export function chooseSubnets(options: ChoiceOptions): LevelChoice {
   const starts = [problem.rounded, ascend(problem)]
   const [rounded, added] = starts.map((counts) => problem.worth(pointsOf(problem, counts, lost)))
   const start = starts[added > rounded ? 1 : 0]
-  const levels = problem.subnets(search ? search(problem, start) : start)
-  const different = levels.filter((level, k) => k === 0 || bytesOf(groups, level) > bytesOf(groups, levels[k - 1]))
-  return { ...measured(places, subnets, options), places: chosen, subnets: different }
+  const different = (levels: readonly Subnet[]): Subnet[] =>
+    levels.filter((level, k) => k === 0 || bytesOf(groups, level) > bytesOf(groups, levels[k - 1]))
+  const first = different(problem.subnets(start))
+  return {
+    ...measured(places, subnets, options),
+    places: chosen,
+    begun: { joules: first.map(joulesOf), scores: options.measure(first) },
+    subnets: search ? different(problem.subnets(search(problem, start))) : first,
+  }
 }
 
 /** Measures levels that are settled, from the smallest to the full network. */
 export function keepSubnets(subnets: readonly Subnet[], options: Yardstick): LevelChoice {
   const fromFull = subnets.toReversed()
   const places = [...fromFull.keys()]
-  return { ...measured(places, fromFull, options), places: places.toReversed(), subnets }
+  const { points, scores } = measured(places, fromFull, options)
+  const begun = { joules: points.map(({ joules }) => joules).reverse(), scores: scores.toReversed() }
+  return { points, scores, places: places.toReversed(), begun, subnets }
 }
 
 /** Some of a chain's sub-networks (place 0 is the full one) as points. */

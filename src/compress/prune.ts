@@ -143,7 +143,7 @@ async function prune(
 }
 
 /** The same key means that what an earlier run left is what this one would make. */
-function keyOf(checkpoint: Checkpoint, { energy, ...options }: PruneOptions): string {
+export function keyOf(checkpoint: Checkpoint, { energy, ...options }: PruneOptions): string {
   const settings = Object.entries(options).filter(([, value]) => typeof value !== 'function' && value !== undefined)
   const { board, ...rest } = energy
   const { sha256 } = hashFile(options.calibration)

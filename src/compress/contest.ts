@@ -1,0 +1,57 @@
+import { join, resolve } from 'node:path'
+import { openCheckpoint } from '../models/source/open.ts'
+import { byChain, byGates, byLevels, type Comparison, compare } from './compare.ts'
+import { type Yardstick, yardsticks } from './judge.ts'
+import { keyOf, type Pruned, type PruneOptions, pruneCheckpoint } from './prune.ts'
+import { type Method, orders } from './rivals.ts'
+import { openState } from './state.ts'
+
+/** What is kept of a pruning to compare it: plain JSON. */
+export type Entry = { readonly method: Method } & Omit<Pruned, 'energy' | 'rounds'>
+
+/** Frontiers that are compared: the orders; inside the gates; the packages, all searched; those of the first against orders. */
+const frontiers = {
+  chain: () => byChain,
+  gates: () => byGates,
+  levels: () => byLevels,
+  search: (place: number) => (place === 0 ? byLevels : byGates),
+} as const
+
+export type Compared = keyof typeof frontiers
+
+/**
+ * Prunes by each order in turn, each into its own folder in `out`, with the same gates, the same judge and the same search for
+ * levels. After a kill, the same call goes on where it stopped. Throws what `pruneCheckpoint` throws.
+ */
+export async function prunedByEach(
+  source: string,
+  out: string,
+  options: PruneOptions,
+  onPruned: (path: string, pruned: Pruned) => void,
+): Promise<Entry[]> {
+  const state = openState(out, keyOf(openCheckpoint(resolve(source)), options))
+  const entries: Entry[] = []
+  for (const method of orders) {
+    let entry = state.find<Entry>(method)
+    if (entry === undefined) {
+      const path = join(out, method)
+      const { energy, rounds, ...rest } = await pruneCheckpoint(source, path, { ...options, method })
+      entry = { method, ...rest }
+      state.keep(method, entry)
+      onPruned(path, { energy, rounds, ...rest })
+    }
+    entries.push(entry)
+  }
+  state.discard()
+  return entries
+}
+
+/** Every frontier by every yardstick, the first entry against each. */
+export const compareAll = (
+  entries: readonly Entry[],
+  seed: number,
+): (Yardstick & { readonly of: Compared; readonly rows: Comparison[] })[] =>
+  (Object.keys(frontiers) as Compared[]).flatMap((of) => {
+    const contenders = entries.map((entry, place) => frontiers[of](place)(entry.method, entry))
+    return yardsticks.map((yardstick) => ({ of, ...yardstick, rows: compare(contenders, yardstick, seed) }))
+  })
