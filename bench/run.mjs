@@ -29,6 +29,7 @@ import { drafts, sampling } from './sections/extras.mjs'
 import { http, streams } from './sections/http.mjs'
 import { levels } from './sections/levels.mjs'
 import { memory } from './sections/memory.mjs'
+import { pages } from './sections/pages.mjs'
 import { prefill } from './sections/prefill.mjs'
 import { quality } from './sections/quality.mjs'
 import { speed } from './sections/speed.mjs'
@@ -40,6 +41,7 @@ const sections = {
   prefill: { run: prefill, needs: ['deapd', 'llama'] },
   levels: { run: levels, needs: ['deapd'] },
   context: { run: context, needs: ['deapd'] },
+  pages: { run: pages, needs: [] },
   memory: { run: memory, needs: [] },
   start: { run: start, needs: [] },
   drafts: { run: drafts, needs: ['deapd'] },
