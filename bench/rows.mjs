@@ -26,12 +26,6 @@ export const rows = [
     digits: 2,
   },
   {
-    id: 'pages',
-    section: 'pages',
-    what: 'decode at context 128, weights in huge pages over weights mapped from the page cache',
-    digits: 2,
-  },
-  {
     id: 'prefill_128',
     section: 'prefill',
     what: 'prefill of 128 tokens, tokens/s over llama.cpp',

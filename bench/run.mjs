@@ -29,7 +29,6 @@ import { drafts, sampling } from './sections/extras.mjs'
 import { http, streams } from './sections/http.mjs'
 import { levels } from './sections/levels.mjs'
 import { memory } from './sections/memory.mjs'
-import { pages } from './sections/pages.mjs'
 import { prefill } from './sections/prefill.mjs'
 import { quality } from './sections/quality.mjs'
 import { speed } from './sections/speed.mjs'
@@ -41,7 +40,6 @@ const sections = {
   prefill: { run: prefill, needs: ['deapd', 'llama'] },
   levels: { run: levels, needs: ['deapd'] },
   context: { run: context, needs: ['deapd'] },
-  pages: { run: pages, needs: [] },
   memory: { run: memory, needs: [] },
   start: { run: start, needs: [] },
   drafts: { run: drafts, needs: ['deapd'] },

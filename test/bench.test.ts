@@ -59,7 +59,7 @@ t.test('deapd bench --synthetic prints the contract and nothing else', async (t)
   t.equal(code, 0, err)
   t.match(err, /GB of noise, made in/)
   const result = JSON.parse(out)
-  t.same(Object.keys(result), ['decode', 'prefill', 'load_s', 'rss_mb', 'private_mb', 'huge_mb', 'weights_mb', 'kv_mb'])
+  t.same(Object.keys(result), ['decode', 'prefill', 'load_s', 'rss_mb', 'private_mb', 'weights_mb', 'kv_mb'])
   t.same(Object.keys(result.prefill), ['tokens_per_second'])
   for (const [i, row] of result.decode.entries()) {
     t.same(Object.keys(row), ['level', 'share', 'ms_per_token'])

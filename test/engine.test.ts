@@ -4,15 +4,13 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { calibrateKv } from '../src/engine/calibrate.ts'
 import { type Engine, type EngineAnswer, startEngine } from '../src/engine/client.ts'
-import { largestFreeBlock, readHeadroom, requireBlocks, requireRoom, requireRoomOr } from '../src/engine/headroom.ts'
+import { largestFreeBlock, readHeadroom, requireBlocks, requireRoom } from '../src/engine/headroom.ts'
 import { spansOver } from '../src/engine/kv-cache.ts'
 import { chooseLevel, lowestCachedLevel } from '../src/engine/levels.ts'
-import { processMemory } from '../src/engine/memory.ts'
 import { openModel } from '../src/engine/model.ts'
 import { libraryPath, loadOrt, type Ort } from '../src/engine/ort/api.ts'
-import { hugePageBytes, mappingsOf, movableWeights } from '../src/engine/ort/huge-pages.ts'
 import { describePlacement, parseProfile } from '../src/engine/ort/placement.ts'
-import { cpuIdentity, prepacked, weightsOf } from '../src/engine/ort/prepacked.ts'
+import { cpuIdentity, prepacked } from '../src/engine/ort/prepacked.ts'
 import { openOn, type ProviderName } from '../src/engine/ort/providers.ts'
 import { type GenerateRequest, greedy as plainGreedy, type Sampling } from '../src/engine/protocol.ts'
 import { createSampler, logSum } from '../src/engine/sampler.ts'
@@ -183,73 +181,6 @@ t.test(
     t.same(run('always'), { rows: plain.rows, state: 'made' }, 'so is one that lost a file')
   },
 )
-
-t.test('mapped weights move into huge pages and back under a running model', async (t) => {
-  // Some of its matrices take several huge pages.
-  const wide = { ...tinyConfig, hidden: 128, ffn: 32_768, layers: 1 }
-  const dir = await tinyPackage(t, 'int4', 2, wide)
-  const model = openModel(ort, dir, openPackage(dir).manifest, 1, { prepack: 'always' })
-  t.teardown(() => model.close())
-  const sequence = model.newSequence()
-  const rows = () =>
-    [0, 1].map((level) => {
-      sequence.truncate(0)
-      return [...sequence.run(prompt, level, 0)]
-    })
-  const [name] = readdirSync(join(dir, '.prepacked'))
-  const file = weightsOf(join(dir, '.prepacked', name, 'model.onnx'))
-  const mapped = () => mappingsOf(file, readFileSync('/proc/self/maps', 'utf8'))
-  const total = (list: ReturnType<typeof mapped>) => list.reduce((sum, { bytes }) => sum + bytes, 0)
-  const before = { rows: rows(), mapped: mapped(), memory: processMemory(process.pid) }
-  const weights = model.movable()
-  if (hugePageBytes() === null) return t.equal(weights, null, 'a kernel without them')
-  t.ok(weights && weights.bytes > 2e6, 'there is something to move')
-  t.equal(await weights?.move(), weights?.bytes)
-  t.equal(total(before.mapped) - total(mapped()), weights?.bytes, 'the file is mapped no more')
-  t.ok((processMemory(process.pid)?.privateBytes ?? 0) - (before.memory?.privateBytes ?? 0) > 2e6, 'it is memory now')
-  t.same(rows(), before.rows, 'the same to the bit')
-  weights?.giveBack()
-  weights?.giveBack()
-  t.same(mapped(), before.mapped, 'as it was')
-  t.same(rows(), before.rows)
-  t.equal(await weights?.move(), 0, 'who has given back takes nothing again')
-
-  const stopped = model.movable()
-  const moving = stopped?.move()
-  stopped?.giveBack()
-  t.equal(await moving, 0, 'told to stop while the first copy was under way')
-  t.same([mapped(), rows()], [before.mapped, before.rows])
-
-  const [{ address }] = before.mapped
-  const line = `${address.toString(16)}-${(address + 2 ** 22).toString(16)} rw-p 00001000 fe:00 7 ${file}`
-  t.same(mappingsOf(file, line), [{ address, bytes: 2 ** 22, offset: 4096, inode: 7 }])
-  t.equal(movableWeights(file, 0, 2 ** 21, line), null, 'another file of the same name')
-  t.equal(movableWeights(file, 2 ** 22, 2 ** 21, line), null, 'all that is there is of the excepted size')
-  t.equal(movableWeights(file, 0, null), null)
-})
-
-t.test('huge pages are to be had where the kernel gives them to those who ask', async (t) => {
-  const folder = (enabled: string) => t.testdir({ enabled, hpage_pmd_size: '2097152\n' })
-  t.equal(hugePageBytes(folder('always [madvise] never\n')), 2 ** 21)
-  t.equal(hugePageBytes(folder('[always] madvise never\n')), 2 ** 21)
-  t.equal(hugePageBytes(folder('always madvise [never]\n')), null)
-  t.equal(hugePageBytes('/nowhere'), null)
-})
-
-t.test('what can be given back is, before a request is refused for its memory', async (t) => {
-  let free = 1e9
-  let asked = 0
-  const look = () => ({ availableBytes: free, cgroupBytes: null })
-  const giveBack = (): void => {
-    asked++
-    free = 4e9
-  }
-  requireRoomOr(giveBack, 'a context', 0.5e9, look)
-  t.equal(asked, 0, 'there is room: nothing is given back')
-  requireRoomOr(giveBack, 'a context', 3e9, look)
-  t.equal(asked, 1)
-  t.throws(() => requireRoomOr(giveBack, 'a context', 5e9, look), { code: 'memory_short', message: /3\.74 GB/ })
-})
 
 t.test(
   'memory is asked for before it is taken: the kernel, control groups, and the numbers in a refusal',

@@ -37,7 +37,7 @@ export const benchCommand = (): Command =>
     .option('--tokens <n>', 'decode steps timed per level', wholeNumber('--tokens', 1), 32)
     .option('--context <n>', 'cache slots filled when decode timing starts', wholeNumber('--context', 1), 128)
     .option('--chunk <n>', 'prompt tokens per run', wholeNumber('--chunk', 1), 64)
-    .option('--json', 'print {decode, prefill, load_s, rss_mb, private_mb, huge_mb, weights_mb, kv_mb}')
+    .option('--json', 'print {decode, prefill, load_s, rss_mb, private_mb, weights_mb, kv_mb}')
     .action(async (options: Options) => {
       const result = await measure(
         options.synthetic ? { ...options, model: made(options.synthetic, options) } : options,
@@ -52,8 +52,8 @@ export const benchCommand = (): Command =>
       print(table([['level', 'share', 'ms/token', 'tokens/s'], ...rows]))
       print(`prefill ${result.prefill.tokens_per_second.toFixed(1)} tokens/s, load ${result.load_s?.toFixed(2)} s`)
       print(
-        `peak resident ${megabytes(result.rss_mb)}, private ${megabytes(result.private_mb)} ` +
-          `(in huge pages ${megabytes(result.huge_mb)}), weights ${megabytes(result.weights_mb)}, KV ${megabytes(result.kv_mb)} per sequence`,
+        `peak resident ${megabytes(result.rss_mb)}, private ${megabytes(result.private_mb)}, ` +
+          `weights ${megabytes(result.weights_mb)}, KV ${megabytes(result.kv_mb)} per sequence`,
       )
     })
 
@@ -76,7 +76,6 @@ async function measure(options: Options) {
       load_s: loaded?.loadSeconds ?? null,
       rss_mb: memory && memory.peakBytes / 1e6,
       private_mb: memory && memory.privateBytes / 1e6,
-      huge_mb: memory && memory.hugeBytes / 1e6,
       weights_mb: loaded && loaded.weightBytes / 1e6,
       kv_mb: loaded && loaded.kvBytes / 1e6,
     }

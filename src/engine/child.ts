@@ -10,7 +10,7 @@ import { benchModel } from './bench.ts'
 import type { Routes } from './complexity/routes.ts'
 import { failure } from './failure.ts'
 import type { Loaded } from './generation.ts'
-import { readHeadroom, requireRoom, requireRoomOr, roomBytes } from './headroom.ts'
+import { readHeadroom, requireRoom, roomBytes } from './headroom.ts'
 import { kvBytesPerSequence } from './kv-cache.ts'
 import { openModel } from './model.ts'
 import { loadOrt } from './ort/api.ts'
@@ -49,8 +49,6 @@ let loaded: (Loaded & { readonly routes: Routes }) | undefined
 /** What the package says of itself. */
 let certified = false
 let scheduler: Scheduler | undefined
-/** Resolves when the weights have come to lie where they stay: timing waits for it, answers do not. */
-let settled: Promise<unknown> = Promise.resolve()
 
 const outbox: FromEngine[] = []
 
@@ -87,16 +85,8 @@ function load({
   loaded = { model, tokenizer, encodeChat: openTemplate(modelDir, manifest, tokenizer), routes }
   // A slot for each answer and one for scoring; pages nobody has written cost nothing. A long context gets fewer answers at a time: each may come to fill its cache.
   const room = roomBytes(readHeadroom()) ?? Number.POSITIVE_INFINITY
-  const answersIn = (bytes: number): number => Math.min(maxSequences, Math.floor((bytes * cachePart) / model.kvBytes))
-  const sequences = Math.max(1, answersIn(room))
-  const weights = model.movable()
-  scheduler = createScheduler(loaded, {
-    maxSequences: sequences,
-    maxQueued,
-    drafts,
-    requireRoom: weights ? (what, bytes) => requireRoomOr(weights.giveBack, what, bytes) : requireRoom,
-    send,
-  })
+  const sequences = Math.max(1, Math.min(maxSequences, Math.floor((room * cachePart) / model.kvBytes)))
+  scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, drafts, requireRoom, send })
   send({
     type: 'loaded',
     manifest,
@@ -107,17 +97,6 @@ function load({
     weightBytes,
     certificate: { state: certificate.state, reason: certificate.reason },
   })
-  // Mapped weights can be dropped when memory runs short, moved ones cannot: they may not cost an answer its cache.
-  if (weights && answersIn(room - weights.bytes) >= sequences) settled = weights.move()
-}
-
-async function bench(message: Extract<ToEngine, { type: 'bench' }>): Promise<void> {
-  await settled
-  try {
-    if (loaded) send({ type: 'benched', id: message.id, result: benchModel(loaded, message) })
-  } catch (error) {
-    send(failure(message.id, error))
-  }
 }
 
 function handle(message: ToEngine): void {
@@ -141,7 +120,8 @@ function handle(message: ToEngine): void {
       return send({ type: 'scored', id: message.id, ...scoreText(loaded, message.text, level) })
     }
     case 'bench':
-      return void bench(message)
+      if (loaded) send({ type: 'benched', id: message.id, result: benchModel(loaded, message) })
+      return
     case 'shutdown':
       return process.exit(0)
     default:

@@ -67,13 +67,6 @@ export function requireRoom(what: string, neededBytes: number, headroom = readHe
   throw short(what, neededBytes, room, largestFreeBlock())
 }
 
-/** The same, but what `free` gives back is asked for before anything is refused. */
-export function requireRoomOr(free: () => void, what: string, neededBytes: number, look = readHeadroom): void {
-  const room = roomBytes(look())
-  if (room !== null && neededBytes > room) free()
-  requireRoom(what, neededBytes, look())
-}
-
 /** A Tegra GPU maps memory in big pages of 64 or 128 KiB: where no block is that large, its driver fails or crawls. */
 const bigPageBytes = 128 * 1024
 

@@ -13,7 +13,6 @@ export function processMemory(pid: number | null): ProcessMemory | null {
     return {
       peakBytes: kilobytes('status', ['VmHWM']) * 1024,
       privateBytes: kilobytes('smaps_rollup', ['Anonymous']) * 1024,
-      hugeBytes: kilobytes('smaps_rollup', ['AnonHugePages']) * 1024,
     }
   } catch {
     // Another operating system or user: the figure is unknown, which callers show as such.

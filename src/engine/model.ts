@@ -4,7 +4,6 @@ import { type KvType, names } from '../models/onnx/interface.ts'
 import { createKvCache, spansOver } from './kv-cache.ts'
 import { type GraphOptions, openGraph } from './open-graph.ts'
 import type { Ort } from './ort/api.ts'
-import type { Movable } from './ort/huge-pages.ts'
 import { describePlacement } from './ort/placement.ts'
 import type { ProviderName } from './ort/providers.ts'
 import type { Binding, Session, Tensor } from './ort/session.ts'
@@ -44,8 +43,6 @@ export interface Model {
   readonly provider: string
   /** Where prepacked weights came from, or why there are none. */
   readonly prepacked: string
-  /** The mapped weights, to be moved into huge pages while the model is open; null when there is nothing to move. */
-  movable(): Movable | null
   /** How keys and values are kept. */
   readonly kvType: KvType
   /** Positions one sequence can hold. */
@@ -84,7 +81,7 @@ export function openModel(
   threads: number,
   { slots = defaultSlots, ...options }: ModelOptions = {},
 ): Model {
-  const { provider, session, refused, kv, prepacked, movable } = openGraph(ort, dir, manifest, threads, options)
+  const { provider, session, refused, kv, prepacked } = openGraph(ort, dir, manifest, threads, options)
   const { shape, levels } = manifest
   const contextTokens = shape.context_tokens
   const cache = createKvCache(session, manifest, slots, contextTokens, kv)
@@ -184,7 +181,6 @@ export function openModel(
     provider:
       proveProvider(provider, session, newSequence, levels.length - 1) + (refused ? `; not cuda: ${refused}` : ''),
     prepacked,
-    movable,
     kvType: kv.type,
     contextTokens,
     slots,

@@ -2,14 +2,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { graphFiles } from '../models/draw.ts'
 import type { Manifest } from '../models/manifest.ts'
-import { bytesOf } from '../models/onnx/activations.ts'
 import type { KvType } from '../models/onnx/interface.ts'
 import { dataFile } from '../models/pipeline/workspace.ts'
 import { requireBlocks } from './headroom.ts'
 import type { KvForm } from './kv-cache.ts'
 import type { Ort } from './ort/api.ts'
-import { type Movable, movableWeights } from './ort/huge-pages.ts'
-import { cpuIdentity, type Prepacked, prepacked, weightsOf } from './ort/prepacked.ts'
+import { cpuIdentity, type Prepacked, prepacked } from './ort/prepacked.ts'
 import { openOn, type ProviderName, type ProviderSetting } from './ort/providers.ts'
 import { openSession, type Session } from './ort/session.ts'
 
@@ -33,8 +31,6 @@ export interface OpenedGraph {
   readonly refused: string | null
   readonly kv: KvForm
   readonly prepacked: string
-  /** The mapped weights that every token reads; null when none are mapped, or there are no huge pages. */
-  movable(): Movable | null
 }
 
 /** Opens a package's graph for the provider and the form of keys and values asked for, from prepacked weights where it pays. */
@@ -65,16 +61,7 @@ export function openGraph(
       return openSession(ort, join(dir, file), threads)
     }
   })
-  // One row of the embeddings is read a token: they stay where they are.
-  const embeddingBytes = manifest.shape.vocab_size * manifest.shape.hidden_size * bytesOf[manifest.dtype]
-  return {
-    provider,
-    session: opened,
-    refused,
-    kv,
-    prepacked: `${cached.state}: ${cached.detail}`,
-    movable: () => (cached.path === null ? null : movableWeights(weightsOf(cached.path), embeddingBytes)),
-  }
+  return { provider, session: opened, refused, kv, prepacked: `${cached.state}: ${cached.detail}` }
 }
 
 function kvForm(dir: string, { kv_scales: file, dtype }: Manifest, wanted?: KvType): KvForm {

@@ -215,8 +215,6 @@ export interface ProcessMemory {
   readonly peakBytes: number
   /** Now resident and not backed by a file: what no other process and no page cache can share or drop. */
   readonly privateBytes: number
-  /** What of it lies in huge pages. */
-  readonly hugeBytes: number
 }
 
 export type FromEngine =

@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { homedir } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
 import { detailOf } from '../../errors.ts'
 
 /** What prepacked weights depend on: any change makes them anew. */
@@ -50,9 +50,6 @@ const inPackage = '.prepacked'
 const graphName = 'model.onnx'
 const dataName = 'model.onnx.prepacked'
 const sealName = 'seal.json'
-
-/** Where the weights of a prepacked graph lie, as the kernel names the file. */
-export const weightsOf = (graph: string): string => realpathSync(join(dirname(graph), dataName))
 
 /** Goes up when the same inputs would give another cache. */
 const revision = 1
