@@ -15,8 +15,9 @@ const interval = ({ value, low, high }, scale = 1, digits = 1) =>
 const contests = {
   chain: 'whole orders',
   gates: 'orders inside the gates, nothing searched',
-  levels: 'packages, all searched',
-  search: 'searched package against orders inside the gates',
+  searched: 'inside the gates, all searched',
+  alone: 'inside the gates, only ours searched',
+  levels: 'packages as the engine runs them, all searched',
 }
 const rows = []
 const add = (what, bar, figure, holds, path) =>

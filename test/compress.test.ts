@@ -503,13 +503,13 @@ t.test('every order is chosen from, searched and compared alike, and what is fin
   t.same(made, ['deap', 'flap', 'magnitude', 'random'])
   t.same([...searched], ['.deap.part', '.flap.part', '.magnitude.part', '.random.part'])
   for (const { choice, manifest } of entries) {
-    t.equal(choice.begun.joules.length, choice.begun.scores.length)
+    t.same(choice.ended.joules, manifest.energy_priors?.joules_per_token)
     t.equal(choice.begun.joules.at(-1), manifest.energy_priors?.joules_per_token.at(-1), 'the last is the full network')
   }
   const compared = compareAll(entries, 1)
   t.same(
     compared.map(({ of, name }) => `${of} ${name}`),
-    ['chain', 'gates', 'levels', 'search'].flatMap((of) => [`${of} kl`, `${of} error`]),
+    ['chain', 'gates', 'searched', 'alone', 'levels'].flatMap((of) => [`${of} kl`, `${of} error`]),
   )
   t.ok(compared.every(({ rows }) => rows[0].lead.value === 0 && rows.length === 4))
   t.notOk(existsSync(join(out, 'prune')), 'nothing is left but the packages')

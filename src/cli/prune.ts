@@ -166,8 +166,9 @@ function show(path: string, { manifest, energy, rounds, memory, seconds, tokens,
 const frontierNames: Readonly<Record<Compared, string>> = {
   chain: 'order (points of the chain, no gates, float activations)',
   gates: 'order inside the gates (levels before the search, float activations)',
+  searched: 'every order searched inside the gates (float activations)',
+  alone: 'only the first searched inside the gates (float activations)',
   levels: 'levels (the packages as the engine runs them, every one searched)',
-  search: 'the levels of the first against the others’ orders inside the gates (only its levels searched)',
 }
 
 function showComparison(of: string, unit: string, margin: number, rows: readonly Comparison[]): void {

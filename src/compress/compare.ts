@@ -39,6 +39,13 @@ export const byGates = (method: Method, { choice: { begun }, tokens }: Measured)
   tokens,
 })
 
+/** The same after the search. */
+export const bySearch = (method: Method, { choice: { ended }, tokens }: Measured): Contender => ({
+  method,
+  ...ended,
+  tokens,
+})
+
 /** The order alone: points of the chain, before levels are chosen and gates fitted. */
 export const byChain = (method: Method, { choice, tokens }: Measured): Contender => ({
   method,

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 import { openCheckpoint } from '../models/source/open.ts'
-import { byChain, byGates, byLevels, type Comparison, compare } from './compare.ts'
+import { byChain, byGates, byLevels, bySearch, type Comparison, compare } from './compare.ts'
 import { type Yardstick, yardsticks } from './judge.ts'
 import { keyOf, type Pruned, type PruneOptions, pruneCheckpoint } from './prune.ts'
 import { type Method, orders } from './rivals.ts'
@@ -9,19 +9,20 @@ import { openState } from './state.ts'
 /** What is kept of a pruning to compare it: plain JSON. */
 export type Entry = { readonly method: Method } & Omit<Pruned, 'energy' | 'rounds'>
 
-/** Frontiers that are compared: the orders; inside the gates; the packages, all searched; those of the first against orders. */
+/** Frontiers that are compared: orders; orders inside the gates; all after the search; the first searched, the others not; the packages as the engine runs them. */
 const frontiers = {
   chain: () => byChain,
   gates: () => byGates,
+  searched: () => bySearch,
+  alone: (place: number) => (place === 0 ? bySearch : byGates),
   levels: () => byLevels,
-  search: (place: number) => (place === 0 ? byLevels : byGates),
 } as const
 
 export type Compared = keyof typeof frontiers
 
 /**
  * Prunes by each order in turn, each into its own folder in `out`, with the same gates, the same judge and the same search for
- * levels. After a kill, the same call goes on where it stopped. Throws what `pruneCheckpoint` throws.
+ * levels; the others may also begin at the levels that the first one ended with. After a kill, the same call goes on where it stopped. Throws what `pruneCheckpoint` throws.
  */
 export async function prunedByEach(
   source: string,
@@ -35,7 +36,8 @@ export async function prunedByEach(
     let entry = state.find<Entry>(method)
     if (entry === undefined) {
       const path = join(out, method)
-      const { energy, rounds, ...rest } = await pruneCheckpoint(source, path, { ...options, method })
+      const orAt = entries[0]?.manifest.levels.map(({ share }) => share)
+      const { energy, rounds, ...rest } = await pruneCheckpoint(source, path, { ...options, method, orAt })
       entry = { method, ...rest }
       state.keep(method, entry)
       onPruned(path, { energy, rounds, ...rest })

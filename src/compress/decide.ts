@@ -73,6 +73,7 @@ export function decide(
           }),
           count: levels,
           shares: options.shares,
+          orAt: options.orAt,
         })
     const plan = {
       form,

@@ -14,14 +14,21 @@ export interface ChainPoint extends Point {
 /** How many sub-networks of a chain are measured for the choice of levels. */
 const measuredPoints = 24
 
+/** Levels from the smallest to the full network, and what they make of the held-out texts. */
+export interface Frontier {
+  readonly joules: readonly number[]
+  readonly scores: readonly LevelScore[]
+}
+
 export interface LevelChoice {
   /** The measured points of the chain, from the full network down, and what each made of the held-out texts. */
   readonly points: readonly ChainPoint[]
   readonly scores: readonly LevelScore[]
   /** Places in the chain that the levels were meant to be. */
   readonly places: readonly number[]
-  /** What became of them inside the gate budget before any search, from the smallest to the full network: what the order alone is worth in gates. */
-  readonly begun: { readonly joules: readonly number[]; readonly scores: readonly LevelScore[] }
+  /** What they are worth inside the gate budget: as the order has it, and after the search. */
+  readonly begun: Frontier
+  readonly ended: Frontier
   /** The levels, from the smallest to the full network. */
   readonly subnets: readonly Subnet[]
 }
@@ -44,11 +51,13 @@ export interface ChoiceOptions extends Yardstick {
   readonly count: number
   /** Wanted shares of the full network's bytes, the last 1; otherwise the levels of largest hypervolume are found. */
   readonly shares?: readonly number[]
+  /** Shares to begin at in place of the chain's own best, where that is worth more inside the gates. */
+  readonly orAt?: readonly number[]
 }
 
 /** Measures points of a chain and chooses levels among them. */
 export function chooseSubnets(options: ChoiceOptions): LevelChoice {
-  const { groups, links, joulesOf, lost, search, count, shares } = options
+  const { groups, links, joulesOf, lost, search, count, shares, orAt } = options
   const subnets = [...subnetsOf(groups, links)]
   const bytes = subnets.map((subnet) => bytesOf(groups, subnet))
   const places = sampled(bytes, measuredPoints)
@@ -61,26 +70,41 @@ export function chooseSubnets(options: ChoiceOptions): LevelChoice {
     )
   // A level of no use would take the gates that the others need.
   const useful = points.filter(({ loss }) => loss < 1)
-  const chosen = shares ? shares.map(nearest) : chooseLevels(useful, count).map((i) => useful[i].place)
-  const problem = gateProblem({
-    groups,
-    links: rescaled(links, points),
-    places: [...new Set(chosen)].sort((a, b) => b - a),
-    allowed: places,
-    fullJoules: joulesOf(subnets[0]),
-  })
-  // Adding up finds what one bad group costs where it is not followed, and misleads where all groups cost a little.
-  const starts = [problem.rounded, ascend(problem)]
-  const [rounded, added] = starts.map((counts) => problem.worth(pointsOf(problem, counts, lost)))
-  const start = starts[added > rounded ? 1 : 0]
+  const wanted = shares ?? orAt
+  const begin = (chosen: readonly number[]) => {
+    const problem = gateProblem({
+      groups,
+      links: rescaled(links, points),
+      places: [...new Set(chosen)].sort((a, b) => b - a),
+      allowed: places,
+      fullJoules: joulesOf(subnets[0]),
+    })
+    // Adding up finds what one bad group costs where it is not followed, and misleads where all groups cost a little.
+    const starts = [problem.rounded, ascend(problem)]
+    const worths = starts.map((counts) => problem.worth(pointsOf(problem, counts, lost)))
+    const best = worths[1] > worths[0] ? 1 : 0
+    return { chosen, problem, start: starts[best], worth: worths[best] }
+  }
+  const beginnings = [
+    ...(shares ? [] : [chooseLevels(useful, count).map((i) => useful[i].place)]),
+    ...(wanted ? [wanted.map(nearest)] : []),
+  ].map(begin)
+  const { chosen, problem, start } = beginnings.reduce((best, one) => (one.worth > best.worth ? one : best))
   const different = (levels: readonly Subnet[]): Subnet[] =>
     levels.filter((level, k) => k === 0 || bytesOf(groups, level) > bytesOf(groups, levels[k - 1]))
+  const frontier = (levels: readonly Subnet[]): Frontier => ({
+    joules: levels.map(joulesOf),
+    scores: options.measure(levels),
+  })
   const first = different(problem.subnets(start))
+  const last = search ? different(problem.subnets(search(problem, start))) : first
+  const begun = frontier(first)
   return {
     ...measured(places, subnets, options),
     places: chosen,
-    begun: { joules: first.map(joulesOf), scores: options.measure(first) },
-    subnets: search ? different(problem.subnets(search(problem, start))) : first,
+    begun,
+    ended: last === first ? begun : frontier(last),
+    subnets: last,
   }
 }
 
@@ -90,7 +114,7 @@ export function keepSubnets(subnets: readonly Subnet[], options: Yardstick): Lev
   const places = [...fromFull.keys()]
   const { points, scores } = measured(places, fromFull, options)
   const begun = { joules: points.map(({ joules }) => joules).reverse(), scores: scores.toReversed() }
-  return { points, scores, places: places.toReversed(), begun, subnets }
+  return { points, scores, places: places.toReversed(), begun, ended: begun, subnets }
 }
 
 /** Some of a chain's sub-networks (place 0 is the full one) as points. */

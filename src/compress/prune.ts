@@ -36,8 +36,10 @@ export interface PruneOptions extends Partial<EliminationOptions> {
   readonly rounding?: Rounding
   /** At most this many nested sub-networks, the full one among them. */
   readonly levels?: number
-  /** Wanted shares of the full network's bytes instead, rising to 1. */
+  /** Wanted shares of the full network's bytes instead, rising to 1; they are kept to, so nothing is searched. */
   readonly shares?: readonly number[]
+  /** Shares that the search may begin at in place of the order's own choice, if they are worth more. */
+  readonly orAt?: readonly number[]
   /** Whether means stand for what is dropped; by default as the method does. */
   readonly compensate?: boolean
   /** Texts drawn from the file; half of them are scored on, on the others the losses of levels are measured. */
