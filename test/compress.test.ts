@@ -1,13 +1,12 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { findBoard } from '../src/board/boards/index.ts'
 import { answer } from '../src/compress/answering.ts'
 import { bytesOf, follow, subnetsOf } from '../src/compress/chain.ts'
-import { compareAll, prunedByEach } from '../src/compress/contest.ts'
 import { eliminate } from '../src/compress/eliminate.ts'
 import { chooseLevels, hypervolume, nondominated, type Point, spacing } from '../src/compress/frontier.ts'
 import { ascend, type Counts, type GateProblem, gateProblem } from '../src/compress/gates.ts'
@@ -482,37 +481,6 @@ t.test('rivals give nested levels at the shares they are told', async (t) => {
     t.equal(manifest.pruning?.compensated, method === 'flap')
     t.equal(openPackage(out).id, method)
   }
-})
-
-t.test('every order is chosen from, searched and compared alike, and what is finished is not done again', async (t) => {
-  const folder = t.testdir({})
-  const { source, calibration } = tiny(folder)
-  const out = join(folder, 'all')
-  const searched = new Set<string>()
-  const made: string[] = []
-  const onStep = (_done: number, _total: number, what: string): void => {
-    if (what.includes('search')) searched.add(readdirSync(out).find((name) => name.endsWith('.part')) ?? '')
-  }
-  const options = { ...small, calibration, floorShare: 0.6, onStep }
-  const killed = prunedByEach(source, out, options, (path) => {
-    made.push(basename(path))
-    if (made.length === 2) throw new Error('killed')
-  })
-  await t.rejects(killed, /killed/)
-  const entries = await prunedByEach(source, out, options, (path) => made.push(basename(path)))
-  t.same(made, ['deap', 'flap', 'magnitude', 'random'])
-  t.same([...searched], ['.deap.part', '.flap.part', '.magnitude.part', '.random.part'])
-  for (const { choice, manifest } of entries) {
-    t.same(choice.ended.joules, manifest.energy_priors?.joules_per_token)
-    t.equal(choice.begun.joules.at(-1), manifest.energy_priors?.joules_per_token.at(-1), 'the last is the full network')
-  }
-  const compared = compareAll(entries, 1)
-  t.same(
-    compared.map(({ of, name }) => `${of} ${name}`),
-    ['chain', 'gates', 'searched', 'alone', 'levels'].flatMap((of) => [`${of} kl`, `${of} error`]),
-  )
-  t.ok(compared.every(({ rows }) => rows[0].lead.value === 0 && rows.length === 4))
-  t.notOk(existsSync(join(out, 'prune')), 'nothing is left but the packages')
 })
 
 t.test('after a kill the same call goes on and makes the same package', async (t) => {
