@@ -367,16 +367,13 @@ t.test('the search for levels gains what was measured, within the gates, and goe
 t.test(
   'how much use is lost: the mean of both excesses, and only of the divergence where nothing is answered',
   async (t) => {
-    const scores = {
-      kl: [Float64Array.of(0, 0), Float64Array.of(1, 1), Float64Array.of(40, 40)],
-      right: [Uint8Array.of(1, 1), Uint8Array.of(1, 0), Uint8Array.of(0, 0)],
-    }
-    const [none, some, all] = useLost(scores, Uint8Array.of(1, 1), 10)
+    const found = { kl: Float64Array.of(0, 2, 80), right: Float64Array.of(2, 1, 0) }
+    const [none, some, all] = useLost(found, { right: 2, texts: 2, tokens: 10 })
     t.equal(none, 0)
     // 0.2 of 0.5 nats, and half of the answers where a tenth was the margin.
     t.ok(Math.abs(some - (0.4 + 1 + 0.1 * Math.log(5)) / 2) < 1e-12)
     t.ok(all > 1, 'beyond the margins it goes on rising')
-    const [, unanswered] = useLost(scores, Uint8Array.of(0, 0), 10)
+    const [, unanswered] = useLost(found, { right: 0, texts: 2, tokens: 10 })
     t.ok(Math.abs(unanswered - 0.4) < 1e-12)
   },
 )

@@ -19,7 +19,7 @@ export interface Answering {
 /** Told what a variant, by number, made of a place, by number: Σ KL over its tokens in nats, and whether it was right. */
 export type OnScore = (variant: number, at: number, kl: number, right: 0 | 1) => void
 
-/** What variants of the network make of some ranges; see `answerEach`. */
+/** What variants of the network make of some ranges; see `answerEach`. `sums` are those of one variant alone. */
 export function answer(
   bench: Bench,
   variants: readonly Subnet[],
@@ -38,8 +38,8 @@ export function answer(
 /**
  * Runs the tokens of some ranges through variants of the network, after what the full network read before them: what the
  * engine does when a request is answered below the full level. Rows of a batch are variants. A variant joins in the first
- * layer where it differs from the first one, as far as one run can take them all. Keeps nothing: memory does not
- * grow with the places.
+ * layer where it differs from the first one, as far as one run can take them all. Keeps nothing: memory grows neither with
+ * the places nor with the variants, of which so many go together as have room with the longest range.
  */
 export function answerEach(
   bench: Bench,
@@ -49,11 +49,36 @@ export function answerEach(
   each: OnScore,
 ): void {
   const { shape, groups, samples, budgetBytes } = bench
-  const { places, weights } = task
-  const sizes = places.map((place) => 4 * variants.length * tokensOf(samples, place) * shape.hiddenSize)
   const joins = variants.map((variant) => Math.floor(firstDifference(variants[0], variant) / groups.perLayer))
   const order = [...variants.keys()].sort((a, b) => joins[a] - joins[b] || a - b)
-  const sorted = order.map((variant) => ({ subnet: variants[variant], joins: joins[variant] }))
+  const [first, ...others] = order.map((variant) => ({ variant, subnet: variants[variant], joins: joins[variant] }))
+  const longest = task.places.reduce((most, place) => Math.max(most, tokensOf(samples, place)), 1)
+  const beside = Math.max(1, Math.floor(budgetBytes / (4 * longest * shape.hiddenSize)) - 1)
+  for (let from = 0; from === 0 || from < others.length; from += beside) {
+    const together = [first, ...others.slice(from, from + beside)]
+    // The first one runs with all of them, and counts once.
+    answerTogether(bench, together, task, sums, (i, at, kl, right) => {
+      if (i > 0 || from === 0) each(together[i].variant, at, kl, right)
+    })
+  }
+}
+
+interface Variant {
+  readonly subnet: Subnet
+  /** The layer in which it leaves the first one. */
+  readonly joins: number
+}
+
+function answerTogether(
+  bench: Bench,
+  sorted: readonly Variant[],
+  task: Answering,
+  sums: LayerSums[] | null,
+  each: OnScore,
+): void {
+  const { shape, samples, budgetBytes } = bench
+  const { places, weights } = task
+  const sizes = places.map((place) => 4 * sorted.length * tokensOf(samples, place) * shape.hiddenSize)
   for (const batch of batches(sizes, budgetBytes)) {
     const rooms = carve(
       bench.room,
@@ -91,7 +116,7 @@ export function answerEach(
           const sum = found.kl.subarray(...rows).reduce((a, b) => a + b, 0)
           if (!Number.isFinite(sum)) throw new DeapdError('engine_failed', { detail: 'the divergence is not a number' })
           const top = found.top.subarray(...rows)
-          each(order[i], at, sum, isRight(samples[sample], range, task.tops[sample][range][0], top))
+          each(i, at, sum, isRight(samples[sample], range, task.tops[sample][range][0], top))
         }
       }
     }
@@ -110,7 +135,7 @@ function runLayer(
   layer: number,
   loaded: ReturnType<WeightStream['layer']>,
   { places, spool, means }: Answering,
-  variants: readonly { readonly subnet: Subnet }[],
+  variants: readonly Variant[],
   { at, states, live }: Text,
   sums: LayerSums[] | null,
 ): void {

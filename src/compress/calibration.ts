@@ -1,9 +1,20 @@
+import { tidy } from '../engine/ort/allocator.ts'
 import type { Form } from '../models/onnx/weights.ts'
 import type { Checkpoint } from '../models/source/checkpoint.ts'
 import { answer, answerEach } from './answering.ts'
 import type { Groups, Subnet } from './groups.ts'
 import type { LayerMeans, Network } from './network.ts'
-import { type Bench, emptyLayerSums, growing, noMeans, type Place, placesOf, type Scores, tokensOf } from './passes.ts'
+import {
+  type Bench,
+  emptyLayerSums,
+  growing,
+  noMeans,
+  type Place,
+  placesOf,
+  type Scores,
+  type Totals,
+  tokensOf,
+} from './passes.ts'
 import { readAll } from './reading.ts'
 import { channelOrders, type Method, squaresOf } from './rivals.ts'
 import { openSpool } from './spool.ts'
@@ -21,6 +32,8 @@ export interface Calibrated {
   readonly places: { readonly scored: readonly Place[]; readonly heldOut: readonly Place[] }
   readonly noMeans: readonly LayerMeans[]
   answer(subnets: readonly Subnet[], means: readonly LayerMeans[], places: readonly Place[]): Scores
+  /** The sums of what `answer` gives: memory does not grow with the places. */
+  totals(subnets: readonly Subnet[], means: readonly LayerMeans[], places: readonly Place[]): Totals
   fluctuate(subnet: Subnet, means: readonly LayerMeans[]): Fluctuations
   /** Mean KL a token of each sub-network. */
   divergences(subnets: readonly Subnet[], means: readonly LayerMeans[], places: readonly Place[]): Float64Array
@@ -53,7 +66,7 @@ export function calibrate(state: State, options: CalibrateOptions): Calibrated {
   )
   const budgetBytes = Math.min(mostBudget, Math.max(leastBudget, modelBytes / 6))
   const { network } = options
-  const bench: Bench = { shape, groups, network, samples, budgetBytes, room: growing() }
+  const bench: Bench = { shape, groups, network, samples, budgetBytes, room: growing(budgetBytes / 4) }
   const padded = groups.chunks * groups.chunkChannels
   const pad = (order: Int32Array): Int32Array =>
     Int32Array.from({ length: padded }, (_, i) => (i < order.length ? order[i] : -1))
@@ -75,8 +88,10 @@ export function calibrate(state: State, options: CalibrateOptions): Calibrated {
   })
   onStep(1, 2, 'passes over the texts')
   const weights = openWeights(checkpoint, { form, channels: channels.map(pad), folder })
+  tidy()
   const spool = openSpool(folder, shape, samples)
   const tops = state.once('tops', () => readAll(bench, weights, null, spool))
+  tidy()
   onStep(2, 2, 'passes over the texts')
 
   const all = placesOf(samples)
@@ -84,6 +99,19 @@ export function calibrate(state: State, options: CalibrateOptions): Calibrated {
   const scored = all.filter(({ sample }) => sample < half)
   const task = { weights, spool, tops }
   let closed = false
+  const totals: Calibrated['totals'] = (subnets, means, places) => {
+    const sums = { kl: new Float64Array(subnets.length), right: new Float64Array(subnets.length) }
+    answerEach(bench, subnets, { ...task, places, means }, null, (subnet, _, kl, right) => {
+      sums.kl[subnet] += kl
+      sums.right[subnet] += right
+    })
+    return sums
+  }
+  const fluctuate: Calibrated['fluctuate'] = (subnet, means) => {
+    const sums = emptyLayerSums(shape, groups)
+    answer(bench, [subnet], { ...task, places: scored, means }, sums)
+    return fluctuations(groups, network, weights, sums)
+  }
   return {
     network,
     weights,
@@ -91,18 +119,16 @@ export function calibrate(state: State, options: CalibrateOptions): Calibrated {
     places: { scored, heldOut: all.filter(({ sample }) => sample >= half) },
     noMeans: noMeans(shape, groups),
     answer: (subnets, means, places) => answer(bench, subnets, { ...task, places, means }),
+    totals,
     fluctuate(subnet, means) {
-      const sums = emptyLayerSums(shape, groups)
-      answer(bench, [subnet], { ...task, places: scored, means }, sums)
-      return fluctuations(groups, network, weights, sums)
+      const found = fluctuate(subnet, means)
+      // The sums are as large as a layer's weights.
+      tidy()
+      return found
     },
     divergences(subnets, means, places) {
-      const sums = new Float64Array(subnets.length)
-      answerEach(bench, subnets, { ...task, places, means }, null, (subnet, _, kl) => {
-        sums[subnet] += kl
-      })
       const tokens = places.reduce((sum, place) => sum + tokensOf(samples, place), 0)
-      return sums.map((sum) => sum / tokens)
+      return totals(subnets, means, places).kl.map((sum) => sum / tokens)
     },
     close() {
       if (closed) return

@@ -58,9 +58,12 @@ export function decide(
       heldOutTokens: tokens.reduce((a, b) => a + b, 0),
     }
     const { scored } = bench.places
-    const scoredTokens = scored.reduce((sum, place) => sum + tokensOf(samples, place), 0)
-    const full = bench.answer([fullSubnet(groups)], means, scored).right[0]
-    const lost = (subnets: readonly Subnet[]) => useLost(bench.answer(subnets, means, scored), full, scoredTokens)
+    const full = {
+      right: bench.totals([fullSubnet(groups)], means, scored).right[0],
+      texts: scored.length,
+      tokens: scored.reduce((sum, place) => sum + tokensOf(samples, place), 0),
+    }
+    const lost = (subnets: readonly Subnet[]) => useLost(bench.totals(subnets, means, scored), full)
     const choice = trained
       ? keepSubnets(trained, yardstick)
       : chooseSubnets({

@@ -15,9 +15,9 @@ export interface Bench {
   readonly room: (floats: number) => Float32Array
 }
 
-/** Memory that grows to the most that was ever asked for. */
-export function growing(): Bench['room'] {
-  let held = new Float32Array(0)
+/** Memory that grows to the most that was ever asked for: what it was before is garbage, so `usual` is taken at once. */
+export function growing(usual = 0): Bench['room'] {
+  let held = new Float32Array(usual)
   return (floats) => {
     if (held.length < floats) held = new Float32Array(floats)
     return held.subarray(0, floats)
@@ -40,6 +40,12 @@ export interface Scores {
   readonly kl: readonly Float64Array[]
   /** Whether the likeliest tokens were the text's, from the first token of the range on, [variants][ranges]. */
   readonly right: readonly Uint8Array[]
+}
+
+/** What they made of all of the ranges together, variant by variant. */
+export interface Totals {
+  readonly kl: Float64Array
+  readonly right: Float64Array
 }
 
 /** A stretch of a sample, by number. */

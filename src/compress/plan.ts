@@ -3,6 +3,7 @@ import type { Shifts } from '../models/onnx/shifts.ts'
 import type { LlamaShape } from '../models/source/config.ts'
 import { type Groups, groupNumber, type Subnet } from './groups.ts'
 import type { LayerMeans, Network } from './network.ts'
+import { growing } from './passes.ts'
 import type { WeightStream } from './weights.ts'
 
 /** How many levels keep each group: nested levels keep what any smaller one does. */
@@ -51,14 +52,15 @@ export function shiftsOf(
 ): Shifts {
   const row = 2 * layers * hiddenSize
   const data = new Float32Array((levels.length - 1) * row)
+  const nothing = growing()
   for (let layer = 0; layer < layers; layer++) {
     const loaded = weights.layer(layer)
     for (const [part, kind] of (['heads', 'mlp'] as const).entries()) {
       const count = kind === 'mlp' ? groups.chunks : groups.perLayer - groups.chunks
       const own = means[layer][kind]
       const size = own.length / count
-      const nothing = new Float32Array(count * size * size)
-      const { bias } = network.errors(kind === 'mlp' ? loaded.down : loaded.o, nothing, own, count)
+      const matrix = kind === 'mlp' ? loaded.down : loaded.o
+      const { bias } = network.errors(matrix, nothing(count * size * size), own, count)
       for (let index = 0; index < count; index++) {
         const level = levels.length - keptBy(levels, groupNumber(groups, layer, kind, index))
         if (level === 0) continue

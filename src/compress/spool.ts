@@ -10,7 +10,7 @@ import type { Sample } from './text.ts'
  */
 export interface Spool {
   writeKeys(sample: number, layer: number, keys: Float32Array, values: Float32Array): void
-  /** Keys and values of the first `tokens` tokens, [tokens, KV heads, head size] each; overwritten by the next call. */
+  /** Keys and values of the first `tokens` tokens, as many as some range begins after: [tokens, KV heads, head size] each; overwritten by the next call. */
   readKeys(
     sample: number,
     layer: number,
@@ -30,12 +30,14 @@ export function openSpool(
   const width = kvHeads * headSize
   const keyFile = openSync(join(folder, 'keys.f32'), openFlags)
   const referenceFile = openSync(join(folder, 'reference.f32'), openFlags)
+  const ranges = samples.flatMap((sample) => sample.ranges)
   const starts = running(samples.map(({ ids }) => ids.length * layers * 2 * width))
-  const references = running(samples.flatMap(({ ranges }) => ranges.map(({ from, to }) => (to - from) * vocabSize)))
+  const references = running(ranges.map(({ from, to }) => (to - from) * vocabSize))
   const firstRange = running(samples.map(({ ranges }) => ranges.length))
-  let keys = new Float32Array(0)
-  let values = new Float32Array(0)
-  let reference = new Float32Array(0)
+  const mostBefore = ranges.reduce((most, { from }) => Math.max(most, from), 0)
+  const longest = ranges.reduce((most, { from, to }) => Math.max(most, to - from), 0)
+  const [keys, values] = [new Float32Array(mostBefore * width), new Float32Array(mostBefore * width)]
+  const reference = new Float32Array(longest * vocabSize)
   const place = (sample: number, layer: number): number =>
     starts[sample] + layer * 2 * width * samples[sample].ids.length
   return {
@@ -45,7 +47,6 @@ export function openSpool(
     },
     readKeys(sample, layer, tokens) {
       const length = tokens * width
-      if (keys.length < length) [keys, values] = [new Float32Array(length), new Float32Array(length)]
       const at = place(sample, layer)
       return {
         keys: read(keyFile, keys.subarray(0, length), at),
@@ -55,9 +56,8 @@ export function openSpool(
     writeReference: (sample, range, logs) => write(referenceFile, logs, references[firstRange[sample] + range]),
     readReference(sample, range) {
       const { from, to } = samples[sample].ranges[range]
-      const length = (to - from) * vocabSize
-      if (reference.length < length) reference = new Float32Array(length)
-      return read(referenceFile, reference.subarray(0, length), references[firstRange[sample] + range])
+      const logs = reference.subarray(0, (to - from) * vocabSize)
+      return read(referenceFile, logs, references[firstRange[sample] + range])
     },
     close() {
       closeSync(keyFile)

@@ -1,6 +1,7 @@
 import type { Groups } from './groups.ts'
 import { groupNumber } from './groups.ts'
 import type { GroupErrors, GroupSums, LayerMeans, LayerSums, Network } from './network.ts'
+import { growing } from './passes.ts'
 import type { WeightStream } from './weights.ts'
 
 /** What tokens of a layer's groups have in common. */
@@ -11,9 +12,10 @@ export interface Moments {
   readonly covariance: Float32Array
 }
 
-export function momentsOf({ groups, size, sum, products }: GroupSums, tokens: number): Moments {
+/** The covariance lies in `room`: the next one replaces it. */
+export function momentsOf({ groups, size, sum, products }: GroupSums, tokens: number, room = growing()): Moments {
   const means = Float32Array.from(sum, (value) => value / tokens)
-  const covariance = new Float32Array(products.length)
+  const covariance = room(products.length)
   for (let g = 0; g < groups; g++) {
     for (let i = 0; i < size; i++) {
       for (let j = 0; j < size; j++) {
@@ -41,10 +43,11 @@ export function fluctuations(
   sums: readonly LayerSums[],
 ): Fluctuations {
   const errors = new Float64Array(groups.all.length)
+  const room = growing()
   const both = sums.map((layerSums, layer) => {
     const loaded = weights.layer(layer)
     const part = (kind: 'heads' | 'mlp') => {
-      const moments = momentsOf(layerSums[kind], layerSums.tokens)
+      const moments = momentsOf(layerSums[kind], layerSums.tokens, room)
       const matrix = kind === 'mlp' ? loaded.down : loaded.o
       const found = network.errors(matrix, moments.covariance, moments.means, layerSums[kind].groups)
       for (const [index, error] of found.errors.entries())
