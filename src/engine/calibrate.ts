@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { scalesFile } from '../models/draw.ts'
 import { type Manifest, manifestFile } from '../models/manifest.ts'
 import { hashFile, openPackage } from '../models/package.ts'
-import { type Model, openModel, type Sequence } from './model.ts'
+import { type Model, openModel, type Room, type Sequence } from './model.ts'
 import { tidy } from './ort/allocator.ts'
 import type { Ort } from './ort/api.ts'
 import { logSum } from './sampler.ts'
@@ -37,20 +37,24 @@ export function calibrateKv(ort: Ort, dir: string, threads: number, text: readon
   const ids = calibrationIds(dir, manifest, text)
   const half = Math.ceil(ids.length / 2)
   const file = join(dir, scalesFile)
-  const exact = openModel(ort, dir, manifest, threads, { ...alone, kv: 'float32' })
-  const sequence = exact.newSequence()
-  runAll(exact, sequence, ids.slice(0, half))
-  writeFileSync(file, scalesFor(sequence.magnitudes(), manifest))
-  const expected = runAll(exact, sequence, ids.slice(half), room(manifest, ids.length - half))
-  exact.close()
+  const [first, second] = [ids.slice(0, half), ids.slice(half)]
+  const vocabulary = manifest.shape.vocab_size
+  const expected = new Float32Array(second.length * vocabulary)
+  withSequence(openModel(ort, dir, manifest, threads, { ...alone, kv: 'float32' }), (run, sequence) => {
+    run(first)
+    writeFileSync(file, scalesFor(sequence.magnitudes(), manifest))
+    run(second, (logits, from) => expected.set(logits, from * vocabulary))
+  })
   tidy()
   const calibrated = { ...manifest, kv_scales: scalesFile, files: { ...manifest.files, [scalesFile]: hashFile(file) } }
-  const rounded = openModel(ort, dir, calibrated, threads, alone)
-  const other = rounded.newSequence()
-  runAll(rounded, other, ids.slice(0, half))
-  const found = runAll(rounded, other, ids.slice(half), room(manifest, ids.length - half))
-  rounded.close()
-  const kl = meanDivergence(expected, found, manifest.shape.vocab_size)
+  let total = 0
+  withSequence(openModel(ort, dir, calibrated, threads, alone), (run) => {
+    run(first)
+    run(second, (logits, from) => {
+      total += divergence(expected.subarray(from * vocabulary), logits, vocabulary)
+    })
+  })
+  const kl = total / second.length
   const kept = kl <= acceptedKl
   if (kept) {
     const next = join(dir, `.${manifestFile}.new`)
@@ -86,27 +90,32 @@ function scalesFor(magnitudes: Float32Array, { shape }: Manifest): Float32Array 
   })
 }
 
-const room = ({ shape }: Manifest, tokens: number): Float32Array => new Float32Array(tokens * shape.vocab_size)
+/** Runs tokens after those before; told the logits of each piece and how many tokens came before it. */
+type Run = (ids: readonly number[], each?: (logits: Float32Array, from: number) => void) => void
 
-/** Runs tokens at the full level, a piece at a time, because intermediate results grow with the piece; gives their logits if there is room. */
-function runAll(model: Model, sequence: Sequence, ids: readonly number[], logits?: Float32Array): Float32Array {
-  const vocabulary = model.manifest.shape.vocab_size
-  for (let from = 0; from < ids.length; from += piece) {
-    const tokens = ids.slice(from, from + piece)
-    const found = sequence.run(tokens, model.levels - 1, logits ? 0 : tokens.length - 1)
-    logits?.set(found, from * vocabulary)
-  }
-  return logits ?? new Float32Array(0)
+/** Runs tokens at the full level, a piece at a time, because intermediate results grow with the piece. Nothing is left of the model afterwards. */
+function withSequence(model: Model, use: (run: Run, sequence: Sequence) => void): void {
+  const sequence = model.newSequence()
+  const logits = new Float32Array(piece * model.manifest.shape.vocab_size)
+  const room: Room = (floats) => logits.subarray(0, floats)
+  use((ids, each) => {
+    for (let from = 0; from < ids.length; from += piece) {
+      const tokens = ids.slice(from, from + piece)
+      const found = sequence.run(tokens, model.levels - 1, each ? 0 : tokens.length - 1, room)
+      each?.(found, from)
+    }
+  }, sequence)
+  model.close()
 }
 
 const piece = 64
 
-/** KL(p ‖ q) in nats of rows of logits, row by row. */
-function meanDivergence(p: Float32Array, q: Float32Array, vocabulary: number): number {
+/** Σ KL(p ‖ q) in nats over the rows of logits in q. */
+function divergence(p: Float32Array, q: Float32Array, vocabulary: number): number {
   let kl = 0
-  for (let at = 0; at < p.length; at += vocabulary) {
+  for (let at = 0; at < q.length; at += vocabulary) {
     const [sumP, sumQ] = [p, q].map((all) => logSum(all.subarray(at, at + vocabulary)))
     for (let i = at; i < at + vocabulary; i++) kl += Math.exp(p[i] - sumP) * (p[i] - sumP - (q[i] - sumQ))
   }
-  return (kl * vocabulary) / p.length
+  return kl
 }

@@ -6,7 +6,7 @@ import koffi from 'koffi'
 const [trimThreshold, mmapThreshold, arenaMax] = [-1, -3, -8]
 
 /** From this size on a block is a mapping of its own, which goes back to the system the moment it is freed. */
-const largeBytes = 1 << 20
+const largeBytes = 1 << 18
 
 let trim: ((pad: number) => number) | null = null
 let done = false

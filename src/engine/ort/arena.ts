@@ -8,8 +8,8 @@ const defaultMemory = 0
 const doubling = 0
 const noLimit = 0
 
-/** Address space that the arena begins with. What was never written to takes no memory, so it is far more than a small model needs. */
-const firstBytes = 64 << 20
+/** Address space that the arena begins with: more than a small model needs. Of it only what was written to takes memory, and 1/32 for the books. */
+const firstBytes = 8 << 20
 
 /** Rests of a free block are always left to others: by default up to 128 MB of them would lie idle in a tensor that is alive. */
 const keptRestBytes = 1 << 12
