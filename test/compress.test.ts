@@ -120,6 +120,17 @@ t.test(
     }
     const alone = answer(b, [full, without(full, [chunk])], { ...task, places: task.places.slice(1) })
     t.ok(Math.abs(alone.kl[1][0] - kl[1][1]) < 1e-4, 'the batch does not matter')
+    // Hidden states of two variants of the longer range have room: the third one goes with the first again.
+    const asked: number[] = []
+    const held = growing()
+    const room = (floats: number): Float32Array => {
+      asked.push(4 * floats)
+      return held(floats)
+    }
+    const budgetBytes = 2 * 4 * 4 * shape.hiddenSize
+    const few = answer({ ...b, budgetBytes, room }, subnets, task)
+    t.ok(asked.length > 2 && Math.max(...asked) <= budgetBytes, 'memory does not grow with the variants')
+    t.ok(few.kl.every((sums, i) => sums.every((sum, at) => Math.abs(sum - kl[i][at]) < 1e-4)))
     for (const close of [network, stream, spool]) close.close()
   },
 )
