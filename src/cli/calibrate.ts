@@ -67,9 +67,10 @@ export function calibrateCommand(): Command {
   })
 }
 
-function show({ calibration, path, cells }: Calibrated): void {
+function show({ calibration, path, cells, repeats }: Calibrated): void {
   const { board, simulated, model, sensor, figures, quality, energy_priors: energy } = calibration
-  print(`${board}${simulated ? ', simulated' : ''}, ${model}, ${sensor}: ${cells.length} cells`)
+  const again = repeats > 0 ? `, ${repeats} of them run again` : ''
+  print(`${board}${simulated ? ', simulated' : ''}, ${model}, ${sensor}: ${cells.length} cells${again}`)
   const rows = Object.entries(figures).map(([name, { value, half_width }]) => [
     name,
     value.toPrecision(4),

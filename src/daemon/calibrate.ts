@@ -38,6 +38,8 @@ export interface Calibrated {
   /** Where it was stored; null in a dry run. */
   readonly path: string | null
   readonly cells: readonly Cell[]
+  /** Cells that were run again because something had disturbed them. */
+  readonly repeats: number
 }
 
 /**
@@ -63,7 +65,7 @@ export async function calibrate(
     const { rig, pointsHz, sensor } = virtual
       ? { rig: createVirtualRig(board, cost, options), pointsHz: board.gpu.pointsHz, sensor: 'hwmon (simulated)' }
       : await openBoard({ settings, stateDir, platform, pack, cost, log, lifecycle })
-    const { fit, cells } = await sweep(rig, board.model, {
+    const { fit, cells, repeats } = await sweep(rig, board.model, {
       levels: pack.manifest.levels.length,
       pointsHz,
       secondsPerCell: options.secondsPerCell,
@@ -73,7 +75,7 @@ export async function calibrate(
     const key = calibrationKey(platform, pack.id, settings.as_if)
     const calibration = recordOf(fit, { ...key, sensor, cells: cells.length, date: new Date().toISOString() })
     const path = options.dryRun ? null : writeCalibration(stateDir, calibration)
-    return { calibration, path, cells }
+    return { calibration, path, cells, repeats }
   } finally {
     await lifecycle.stop()
   }
