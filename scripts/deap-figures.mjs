@@ -12,13 +12,6 @@ const reports = documents.filter(({ document }) => document.schema === 'deapd-ev
 const number = (value, digits = 1) => (value === null || value === undefined ? '–' : value.toFixed(digits))
 const interval = ({ value, low, high }, scale = 1, digits = 1) =>
   `${number(scale * value, digits)} (${number(scale * low, digits)} to ${number(scale * high, digits)})`
-const contests = {
-  chain: 'whole orders',
-  gates: 'orders inside the gates, nothing searched',
-  searched: 'inside the gates, all searched',
-  alone: 'inside the gates, only ours searched',
-  levels: 'packages as the engine runs them, all searched',
-}
 const rows = []
 const add = (what, bar, figure, holds, path) =>
   rows.push([what, bar, figure, holds === null || holds === undefined ? '–' : holds ? 'holds' : 'missed', path])
@@ -115,11 +108,11 @@ for (const { path, document } of documents.filter(({ document }) => document.sch
       path,
     )
   }
-  for (const { of, unit, rows: compared } of document.comparisons ?? []) {
+  for (const { says, unit, rows: compared } of document.comparisons ?? []) {
     for (const { method, lead } of compared.slice(1)) {
       const holds = lead.value >= 0.1 && lead.low > 0
       add(
-        `prune: hypervolume of ${compared[0].method} over ${method}, ${contests[of]}, ${unit}`,
+        `prune: hypervolume of ${compared[0].method} over ${method}, ${says}, ${unit}`,
         '≥ 10 %, interval above 0',
         `${interval(lead, 100)} %`,
         holds,

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander'
 import { findBoard } from '../board/boards/index.ts'
 import type { Comparison } from '../compress/compare.ts'
-import { type Compared, compareAll, type Entry, prunedByEach } from '../compress/contest.ts'
+import { compareAll, type Entry, prunedByEach } from '../compress/contest.ts'
 import type { EnergyOptions } from '../compress/joules.ts'
 import { logFile, type Pruned, type PruneOptions, pruneCheckpoint } from '../compress/prune.ts'
 import { type Method, methods } from '../compress/rivals.ts'
@@ -88,7 +88,7 @@ async function run(model: string, flags: Flags): Promise<void> {
   const entries = await prunedByEach(model, out, options, (path, pruned) => json || show(path, pruned))
   const comparisons = compareAll(entries, seed)
   if (json) return printJson({ methods: entries.map(described), comparisons })
-  for (const { of, unit, margin, rows } of comparisons) showComparison(frontierNames[of], unit, margin, rows)
+  for (const { says, unit, margin, rows } of comparisons) showComparison(says, unit, margin, rows)
 }
 
 const described = ({ method, manifest, memory, seconds, choice }: Entry) => ({
@@ -161,14 +161,6 @@ function show(path: string, { manifest, energy, rounds, memory, seconds, tokens,
     `resident: ${megabytes(memory.peakBytes)} MB at most, ${megabytes(memory.floorBytes)} MB before anything was read; ` +
       `${above} MB between them, ${((memory.peakBytes - memory.floorBytes) / memory.modelBytes).toFixed(2)} times the model as float32; ${megabytes(memory.fileBytes)} MB of it pages of files`,
   )
-}
-
-const frontierNames: Readonly<Record<Compared, string>> = {
-  chain: 'order (points of the chain, no gates, float activations)',
-  gates: 'order inside the gates (levels before the search, float activations)',
-  searched: 'every order searched inside the gates (float activations)',
-  alone: 'only the first searched inside the gates (float activations)',
-  levels: 'levels (the packages as the engine runs them, every one searched)',
 }
 
 function showComparison(of: string, unit: string, margin: number, rows: readonly Comparison[]): void {

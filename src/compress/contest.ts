@@ -9,16 +9,19 @@ import { openState } from './state.ts'
 /** What is kept of a pruning to compare it: plain JSON. */
 export type Entry = { readonly method: Method } & Omit<Pruned, 'energy' | 'rounds'>
 
-/** Frontiers that are compared: orders; orders inside the gates; all after the search; the first searched, the others not; the packages as the engine runs them. */
+/** Frontiers that are compared; `place` is that of the contender, the first is the one the others are held against. */
 const frontiers = {
-  chain: () => byChain,
-  gates: () => byGates,
-  searched: () => bySearch,
-  alone: (place: number) => (place === 0 ? bySearch : byGates),
-  levels: () => byLevels,
+  chain: { says: 'whole orders (points of the chain, no gates, float activations)', by: () => byChain },
+  gates: { says: 'orders inside the gates, nothing searched (float activations)', by: () => byGates },
+  searched: { says: 'inside the gates, all searched (float activations)', by: () => bySearch },
+  alone: {
+    says: 'inside the gates, only the first searched (float activations)',
+    by: (place: number) => (place === 0 ? bySearch : byGates),
+  },
+  levels: { says: 'packages as the engine runs them, all searched', by: () => byLevels },
 } as const
 
-export type Compared = keyof typeof frontiers
+type Compared = keyof typeof frontiers
 
 /**
  * Prunes by each order in turn, each into its own folder in `out`, with the same gates, the same judge and the same search for
@@ -52,8 +55,9 @@ export async function prunedByEach(
 export const compareAll = (
   entries: readonly Entry[],
   seed: number,
-): (Yardstick & { readonly of: Compared; readonly rows: Comparison[] })[] =>
+): (Yardstick & { readonly of: Compared; readonly says: string; readonly rows: Comparison[] })[] =>
   (Object.keys(frontiers) as Compared[]).flatMap((of) => {
-    const contenders = entries.map((entry, place) => frontiers[of](place)(entry.method, entry))
-    return yardsticks.map((yardstick) => ({ of, ...yardstick, rows: compare(contenders, yardstick, seed) }))
+    const { says, by } = frontiers[of]
+    const contenders = entries.map((entry, place) => by(place)(entry.method, entry))
+    return yardsticks.map((yardstick) => ({ of, says, ...yardstick, rows: compare(contenders, yardstick, seed) }))
   })
