@@ -14,6 +14,7 @@ import { loadSettings } from '../src/config/load.ts'
 import { calibrate } from '../src/daemon/calibrate.ts'
 import { createVirtualRig } from '../src/daemon/calibrate-virtual.ts'
 import { createLog } from '../src/daemon/log.ts'
+import { DeapdError } from '../src/errors.ts'
 import { importModel } from '../src/models/import.ts'
 import { calibratedModel, parametersOf, readCalibration, writeCalibration } from '../src/store/calibration.ts'
 import { asIfCost } from '../src/twin/as-if.ts'
@@ -91,6 +92,18 @@ t.test('a cell that was disturbed is run again; one that is always off refuses t
   t.ok(once.fit.powerRSquared > 0.99 && once.fit.timeRSquared > 0.99)
   const always = sweptWith('agx-orin-64gb', (cell, order) => (isDeepStrictEqual(order, second) ? busier(cell) : cell))
   await t.rejects(always, { code: 'calibration_poor', message: /a cell's power is off/ })
+
+  /** As of an engine that stood still for the whole cell, so many times. */
+  const blind = (times: number) => {
+    let left = times
+    return (cell: Cell, order: CellOrder): Cell => {
+      if (isDeepStrictEqual(order, second) && left-- > 0)
+        throw new DeapdError('calibration_poor', { detail: 'no step' })
+      return cell
+    }
+  }
+  t.equal((await sweptWith('agx-orin-64gb', blind(2))).repeats, 2)
+  await t.rejects(sweptWith('agx-orin-64gb', blind(9)), { code: 'calibration_poor', message: /no step/ })
 })
 
 t.test('non-negative least squares: exact on exact data, never below zero, intervals that cover', async (t) => {

@@ -1,4 +1,5 @@
 import type { PowerModel } from '../board/types.ts'
+import { DeapdError } from '../errors.ts'
 import { type Cell, type CellOrder, type CellRig, planCells } from './cells.ts'
 import { type Fit, fitCells, poor } from './fit.ts'
 
@@ -10,12 +11,12 @@ export interface SweepOptions {
   readonly onCell?: (done: number, all: number, cell: Cell) => void
 }
 
-/** So many cells may be run again: one that another program disturbed must not void a sweep of minutes. */
+/** So often may a cell be run again: one that another program disturbed must not void a sweep of minutes. */
 const mostRepeats = 4
 
 /**
- * Runs every cell and fits the model to them; while the fit is poor, the cell that is furthest off it is run again, each once.
- * Throws the signal's reason when it is cancelled, and `calibration_poor`.
+ * Runs every cell and fits the model to them. A cell in which nothing could be measured is run again; while the fit is poor, so is
+ * the one that is furthest off it, each once. Throws the signal's reason when it is cancelled, and `calibration_poor`.
  */
 export async function sweep(
   rig: CellRig,
@@ -23,9 +24,17 @@ export async function sweep(
   options: SweepOptions,
 ): Promise<{ fit: Fit; cells: Cell[]; repeats: number }> {
   const orders = planCells(options.levels, options.pointsHz)
+  let repeats = 0
   const run = async (order: CellOrder): Promise<Cell> => {
     options.signal.throwIfAborted()
-    return rig.run(order, options.secondsPerCell, options.signal)
+    try {
+      return await rig.run(order, options.secondsPerCell, options.signal)
+    } catch (error) {
+      const unmeasured = error instanceof DeapdError && error.code === 'calibration_poor'
+      if (!unmeasured || repeats === mostRepeats) throw error
+      repeats++
+      return run(order)
+    }
   }
   const cells: Cell[] = []
   for (const order of orders) {
@@ -34,14 +43,15 @@ export async function sweep(
   }
   const repeated = new Set<number>()
   let attempt = fitCells(prior, cells)
-  while (attempt.faults.length > 0 && repeated.size < mostRepeats) {
+  while (attempt.faults.length > 0 && repeats < mostRepeats) {
     const worst = furthestOff(attempt.cellErrors, repeated)
     repeated.add(worst)
+    repeats++
     cells[worst] = await run(orders[worst])
     attempt = fitCells(prior, cells)
   }
   if (attempt.faults.length > 0) throw poor(attempt.faults)
-  return { fit: attempt.fit, cells, repeats: repeated.size }
+  return { fit: attempt.fit, cells, repeats }
 }
 
 /** Index of the largest error that was not yet tried again. */
