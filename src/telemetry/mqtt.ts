@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
 import { DeapdError, detailOf } from '../errors.ts'
 import { type Orderable, obey, type Response } from './commands.ts'
@@ -170,7 +171,7 @@ export function startMqtt(options: MqttOptions): MqttLink {
       reconnectPeriod: 0,
       queueQoSZero: false,
       resubscribe: false,
-      // Buffers of all 65,536 packet ids, made at the first packet: 37 ms in which no tick runs, and megabytes for good.
+      // Buffers for all 65,536 packet ids, made at the first packet: no tick runs meanwhile, and megabytes stay.
       writeCache: false,
       will: { topic: `${base}/status`, payload: envelope('status', last.payload ?? {}), retain: true, qos: 1 },
     })
@@ -219,14 +220,8 @@ export function startMqtt(options: MqttOptions): MqttLink {
   }
 }
 
-async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms)
-  })
-  await Promise.race([work.catch(() => undefined), limit])
-  clearTimeout(timer)
-}
+const atMost = (ms: number, work: Promise<unknown>): Promise<unknown> =>
+  Promise.race([work.catch(() => undefined), sleep(ms, undefined, { ref: false })])
 
 const protocols = new Set(['mqtt:', 'mqtts:', 'tcp:', 'ssl:', 'ws:', 'wss:'])
 
