@@ -376,6 +376,37 @@ t.test('mqtt: a missing broker is a reason, not a fault; its return is noticed',
   t.same(warned, ['mqtt unreachable'], 'one warning per outage')
 })
 
+t.test(
+  'mqtt: a broker that greets and then says nothing more does not hold the end',
+  { timeout: 20_000 },
+  async (t) => {
+    const accepted = Buffer.from([0x20, 2, 0, 0])
+    const server = createServer((socket) =>
+      socket.on('error', () => undefined).once('data', () => socket.write(accepted)),
+    )
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => server.close())
+    const { port } = server.address() as AddressInfo
+    const arrived = once(server, 'connection') as Promise<[Socket]>
+    let greeted = (): void => undefined
+    const connected = new Promise<void>((resolve) => {
+      greeted = resolve
+    })
+    const log = {
+      info: (_: object, message: string) => message === 'mqtt connected' && greeted(),
+      warn: () => undefined,
+    }
+    const { link } = start(t, { url: `mqtt://127.0.0.1:${port}` }, { log })
+    const [socket] = await arrived
+    const gone = once(socket, 'close')
+    await connected
+    await link.close()
+    await gone
+    t.equal(link.state().status, 'closed')
+  },
+)
+
 t.test('mqtt: settings that cannot work are refused at once', async (t) => {
   const options = { ...startOptions(), site: 'local', device: 'jetson-1', url: 'mqtt://127.0.0.1' }
   const bad = [{ url: 'nonsense' }, { url: 'http://127.0.0.1' }, { site: 'a/b' }, { device: '#' }, { device: '_all' }]

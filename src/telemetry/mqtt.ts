@@ -49,7 +49,7 @@ export interface MqttLink {
 
 /** A broker that takes less than it is sent: beyond this, telemetry is dropped instead of filling memory. */
 const maxUnsentBytes = 1 << 20
-const closeWaitMs = 1500
+const closeWaitMs = 1000
 
 /** Doubling from 1 s to 60 s, with full jitter: a broker that restarts must not meet its whole fleet at once. */
 export const jitteredBackoff = (attempt: number): number =>
@@ -215,6 +215,8 @@ export function startMqtt(options: MqttOptions): MqttLink {
         await atMost(closeWaitMs, last.endAsync())
       }
       last?.end(true)
+      // A client that is ending already takes no second order: a broker that answers nothing would hold it, and us, till keep-alive.
+      last?.stream.destroy()
       state = { ...state, status: 'closed', reason: null }
     },
   }
