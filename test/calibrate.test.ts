@@ -225,15 +225,19 @@ t.test('through the daemon’s own engine, files and adapters: fitted, cancelled
   t.equal(cap(), '1300500000\n', 'the cap is back')
   t.notOk(existsSync(join(state, 'calibration.json')), 'nothing is stored')
 
-  const seen: Cell[] = []
-  const { calibration, path } = await calibrate(settings, {}, createLog('silent'), {
-    ...options,
-    signal: never,
-    onCell: (_done, _all, cell) => seen.push(cell),
-  }).catch((error) => {
-    t.comment(JSON.stringify(seen))
-    throw error
-  })
+  // A machine that starves us in one sweep is refused, rightly; not in three.
+  const sweptInTurn = async (left: number): ReturnType<typeof calibrate> => {
+    const seen: Cell[] = []
+    const onCell = (_done: number, _all: number, cell: Cell) => seen.push(cell)
+    try {
+      return await calibrate(settings, {}, createLog('silent'), { ...options, signal: never, onCell })
+    } catch (error) {
+      t.comment(`${error}: ${JSON.stringify(seen)}`)
+      if (left === 1 || (error as DeapdError).code !== 'calibration_poor') throw error
+      return sweptInTurn(left - 1)
+    }
+  }
+  const { calibration, path } = await sweptInTurn(3)
   t.equal(cap(), '1300500000\n')
   t.match(calibration, { board: 'agx-orin-64gb', simulated: true, sensor: 'hwmon', model: 'tiny as llama-2-7b' })
   t.ok(calibration.quality.power_r_squared > 0.95, `R² ${calibration.quality.power_r_squared}`)
