@@ -136,25 +136,47 @@ t.test('the full level of a gated graph equals the ungated graph exactly, before
   }
 })
 
-t.test('int8 keys and values stay near float32 ones, at every level and in a batch', async (t) => {
-  const dir = await tinyPackage(t, 'none', 3)
-  const calibration = calibrateKv(ort, dir, 1)
-  t.ok(calibration.kept && calibration.kl < 0.005, `${calibration.kl} nats`)
-  t.equal(verifyPackage(dir).manifest.kv_scales, 'kv-scales.bin')
-  const [rounded, exact] = [open(dir), openModel(ort, dir, openPackage(dir).manifest, 1, { kv: 'float32' })]
-  t.same([rounded.kvType, exact.kvType], ['int8', 'float32'])
-  t.equal(rounded.kvBytes * 4, exact.kvBytes)
-  for (const level of [0, 1, 2]) {
-    const [a, b] = [rounded, exact].map((model) => {
-      const sequences = [model.newSequence(), model.newSequence()]
-      for (const [i, sequence] of sequences.entries()) sequence.run(prompt.slice(i), level, 0)
-      const rows = model.decodeBatch(sequences, [7, 70], level).map((row) => [...row])
-      for (const sequence of sequences) sequence.close()
-      return rows
-    })
-    t.ok(difference(Float32Array.from(a.flat()), b) < 0.02, `level ${level}`)
-  }
-  for (const model of [rounded, exact]) model.close()
+// The second context is long enough that attention takes all keys at once.
+for (const context of [tinyConfig.context, 2048])
+  t.test(
+    `int8 keys and values stay near float32 ones, at every level and in a batch, context ${context}`,
+    async (t) => {
+      const dir = await tinyPackage(t, 'none', 3, { ...tinyConfig, context })
+      const calibration = calibrateKv(ort, dir, 1)
+      t.ok(calibration.kept && calibration.kl < 0.005, `${calibration.kl} nats`)
+      t.equal(verifyPackage(dir).manifest.kv_scales, 'kv-scales.bin')
+      const [rounded, exact] = [open(dir), openModel(ort, dir, openPackage(dir).manifest, 1, { kv: 'float32' })]
+      t.same([rounded.kvType, exact.kvType], ['int8', 'float32'])
+      t.equal(rounded.kvBytes * 4, exact.kvBytes)
+      for (const level of [0, 1, 2]) {
+        const [a, b] = [rounded, exact].map((model) => {
+          const sequences = [model.newSequence(), model.newSequence()]
+          for (const [i, sequence] of sequences.entries()) sequence.run(prompt.slice(i), level, 0)
+          const rows = model.decodeBatch(sequences, [7, 70], level).map((row) => [...row])
+          for (const sequence of sequences) sequence.close()
+          return rows
+        })
+        t.ok(difference(Float32Array.from(a.flat()), b) < 0.02, `level ${level}`)
+      }
+      for (const model of [rounded, exact]) model.close()
+    },
+  )
+
+t.test('a package for long contexts is attended to in another way, and only that', async (t) => {
+  const dir = await tinyPackage(t, 'none', 3, { ...tinyConfig, context: 2048 })
+  calibrateKv(ort, dir, 1)
+  const { manifest } = openPackage(dir)
+  const short = { ...manifest, shape: { ...manifest.shape, context_tokens: 512 } }
+  const text = Array.from({ length: 90 }, (_, i) => prompt[i % prompt.length])
+  const [atOnce, inTiles] = [manifest, short].map((one) => {
+    const model = openModel(ort, dir, one, 1)
+    const logits = model.newSequence().run(text, 2, 0).slice()
+    model.close()
+    return logits
+  })
+  t.notSame(atOnce, inTiles, 'sums in another order: the library still has the switch')
+  t.ok(difference(atOnce, [[...inTiles]]) < 1e-5)
+  t.equal(process.env.ORT_GQA_DISABLE_FLASH_ATTENTION, undefined, 'which is put back')
 })
 
 t.test(

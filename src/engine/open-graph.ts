@@ -14,6 +14,12 @@ import { openSession, type Session } from './ort/session.ts'
 /** Weights below this are prepacked at every load: it takes less time than finding them prepacked. */
 const worthPrepacking = 64e6
 
+/**
+ * From this length on attention takes all int8 keys and values at once instead of in tiles: a token is decided faster (README of the
+ * benchmark), a prompt read a little slower. Shorter contexts stay as they are: their certificates were measured so.
+ */
+const longContext = 1024
+
 export interface GraphOptions {
   readonly provider?: ProviderSetting
   /** How keys and values are kept; by default as the package says. */
@@ -47,18 +53,19 @@ export function openGraph(
     // Only the CPU's attention kernel is known to take int8 keys and values with one scale a channel.
     kv = name === 'cpu' ? kvForm(dir, manifest, type) : kv
     const file = graphFiles[kv.type]
+    const flashAttention = kv.type !== 'int8' || manifest.shape.context_tokens < longContext
     if (name !== 'cpu') {
       requireBlocks(`the weights on ${name}`, manifest.files[dataFile]?.bytes ?? 0)
       return openSession(ort, join(dir, file), threads, { provider: name })
     }
     if (worthIt(manifest, prepack)) cached = findPrepacked(ort, dir, manifest, file, threads)
-    if (cached.path === null) return openSession(ort, join(dir, file), threads, { sharedArena })
+    if (cached.path === null) return openSession(ort, join(dir, file), threads, { sharedArena, flashAttention })
     try {
-      return openSession(ort, cached.path, threads, { prepacked: true })
+      return openSession(ort, cached.path, threads, { prepacked: true, flashAttention })
     } catch (error) {
       // Sealed and yet not loadable: the package itself still is.
       cached = { path: null, state: 'unavailable', detail: `damaged (${String(error)})` }
-      return openSession(ort, join(dir, file), threads)
+      return openSession(ort, join(dir, file), threads, { flashAttention })
     }
   })
   return { provider, session: opened, refused, kv, prepacked: `${cached.state}: ${cached.detail}` }

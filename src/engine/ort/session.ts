@@ -70,6 +70,24 @@ export interface SessionOptions {
   readonly save?: { readonly graph: string; readonly data: string }
   /** Intermediate results lie where those of other such sessions do, which must not run at the same time. */
   readonly sharedArena?: boolean
+  /** True, the default: attention goes over keys and values in tiles, false: over all of them at once. */
+  readonly flashAttention?: boolean
+}
+
+/** A switch of the library's, looked at when the kernels of a session are made. */
+const noFlashAttention = 'ORT_GQA_DISABLE_FLASH_ATTENTION'
+
+/** Does something while an environment variable is 1. */
+function withSwitch<T>(name: string | undefined, make: () => T): T {
+  if (name === undefined) return make()
+  const before = process.env[name]
+  process.env[name] = '1'
+  try {
+    return make()
+  } finally {
+    if (before === undefined) delete process.env[name]
+    else process.env[name] = before
+  }
 }
 
 /** Loads a model file. `threads` is the number of intra-op threads. Throws `engine_failed`. */
@@ -77,7 +95,7 @@ export function openSession(
   ort: Ort,
   modelPath: string,
   threads: number,
-  { provider = 'cpu', prepacked = false, save, sharedArena = false }: SessionOptions = {},
+  { provider = 'cpu', prepacked = false, save, sharedArena = false, flashAttention = true }: SessionOptions = {},
 ): Session {
   const profile = provider === 'cpu' ? null : profileFolder()
   const env = ort.create('CreateEnv', ortLoggingWarning, 'deapd')
@@ -105,7 +123,9 @@ export function openSession(
   if (save) ort.check('SetOptimizedModelFilePath', options, save.graph)
   if (profile) ort.check('EnableProfiling', options, profile.prefix)
   providers[provider].append(ort, options)
-  const session = ort.create('CreateSession', env, modelPath, options)
+  const session = withSwitch(flashAttention ? undefined : noFlashAttention, () =>
+    ort.create('CreateSession', env, modelPath, options),
+  )
   ort.release('ReleaseSessionOptions', options)
   const memory = ort.create('CreateCpuMemoryInfo', arenaAllocator, defaultMemory)
   const device = deviceAllocator(ort, session, provider)
