@@ -174,7 +174,8 @@ t.test('a package for long contexts is attended to in another way, and only that
     model.close()
     return logits
   })
-  t.notSame(atOnce, inTiles, 'sums in another order: the library still has the switch')
+  const differ = atOnce.some((value, i) => !Object.is(value, inTiles[i]))
+  t.ok(differ, 'sums in another order: the library still has the switch')
   t.ok(difference(atOnce, [[...inTiles]]) < 1e-5)
   t.equal(process.env.ORT_GQA_DISABLE_FLASH_ATTENTION, undefined, 'which is put back')
 })
