@@ -11,7 +11,7 @@ export interface SweepOptions {
   readonly onCell?: (done: number, all: number, cell: Cell) => void
 }
 
-/** So often may a cell be run again: one that another program disturbed must not void a sweep of minutes. */
+/** So many times in a sweep may a cell be run again: one that another program disturbed must not void a sweep of minutes. */
 const mostRepeats = 4
 
 /**

@@ -32,7 +32,7 @@ export function benchModel({ model }: Loaded, options: BenchOptions): BenchResul
     sequence.truncate(0)
     sequence.fill(contextTokens)
     // The first step reads from memory what filling has pushed out of the processor's caches; a token of an answer follows a token.
-    if (timed.length > 0 && tokens > 0) sequence.run([0], full, 0)
+    if (tokens > 0) sequence.run([0], full, 0)
     const decodeMs = timed.map((): number[] => [])
     for (let i = 0; i < tokens; i++) {
       for (const [at, level] of timed.entries()) {

@@ -15,8 +15,8 @@ import { openSession, type Session } from './ort/session.ts'
 const worthPrepacking = 64e6
 
 /**
- * From this length on attention takes all int8 keys and values at once instead of in tiles: a token is decided faster (README of the
- * benchmark), a prompt read a little slower. Shorter contexts stay as they are: their certificates were measured so.
+ * From this length on attention takes all int8 keys and values at once instead of in tiles: a token is decided faster (src/README.md,
+ * Decisions), a prompt read a little slower. Shorter contexts stay as they are: their certificates were measured so.
  */
 const longContext = 1024
 
@@ -53,19 +53,20 @@ export function openGraph(
     // Only the CPU's attention kernel is known to take int8 keys and values with one scale a channel.
     kv = name === 'cpu' ? kvForm(dir, manifest, type) : kv
     const file = graphFiles[kv.type]
-    const flashAttention = kv.type !== 'int8' || manifest.shape.context_tokens < longContext
     if (name !== 'cpu') {
       requireBlocks(`the weights on ${name}`, manifest.files[dataFile]?.bytes ?? 0)
       return openSession(ort, join(dir, file), threads, { provider: name })
     }
     if (worthIt(manifest, prepack)) cached = findPrepacked(ort, dir, manifest, file, threads)
-    if (cached.path === null) return openSession(ort, join(dir, file), threads, { sharedArena, flashAttention })
+    const flashAttention = kv.type !== 'int8' || manifest.shape.context_tokens < longContext
+    const own = () => openSession(ort, join(dir, file), threads, { sharedArena, flashAttention })
+    if (cached.path === null) return own()
     try {
       return openSession(ort, cached.path, threads, { prepacked: true, flashAttention })
     } catch (error) {
       // Sealed and yet not loadable: the package itself still is.
       cached = { path: null, state: 'unavailable', detail: `damaged (${String(error)})` }
-      return openSession(ort, join(dir, file), threads, { flashAttention })
+      return own()
     }
   })
   return { provider, session: opened, refused, kv, prepacked: `${cached.state}: ${cached.detail}` }

@@ -43,7 +43,7 @@ export interface MqttState {
 
 export interface MqttLink {
   state(): MqttState
-  /** Publishes `offline`, waits for the broker to have it, and disconnects; never longer than 3 s. */
+  /** Publishes `offline`, waits for the broker to have it, and disconnects; never longer than 2 s. */
   close(): Promise<void>
 }
 

@@ -6,7 +6,7 @@ import { type RunningDaemon, startDaemon } from './support/daemon.ts'
 
 /** The daemon must be at a safe point this long after a fault shows in the files (issue 4). */
 const safeWithinMs = 1000
-/** Rows that may be put to the host and tried once more: a machine that stood still for a second is not the daemon's fault. */
+/** So many rows may be late and be tried once more: a machine that stood still for a second is not the daemon's fault. */
 const lateAllowed = 2
 /** A fault that no reading shows at once: what it does must have time to show. */
 const lasts = { short: 4000, long: 12_000 }
