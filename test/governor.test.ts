@@ -147,6 +147,12 @@ t.test(
       after(settled, 300, 'decode', rest).conditions.includes('telemetry_implausible'),
       'it may be between answers',
     )
+    const running = inputs(settled, settled.atMs + tickMs, { phase: 'decode', reading: { totalWatts: rest } })
+    const untold = { ...running.load, decode: { ...running.load.decode, seconds: 0, stepSeconds: null } }
+    t.notOk(
+      step(settled, { ...running, load: untold }).decision.conditions.includes('telemetry_implausible'),
+      'a run longer than a tick is told of when it ends',
+    )
     t.ok(after(idle, 1000, 'idle', 40).conditions.includes('telemetry_implausible'), 'a second is no delay at rest')
     const recovered = after(
       step(settled, inputs(settled, settled.atMs + tickMs, { reading: { totalWatts: rest } })).state,

@@ -3,7 +3,6 @@
  * run blocks its thread, a native fault takes the process with it, and only its end surely gives unified memory back.
  */
 import { writeFileSync } from 'node:fs'
-import { setPriority } from 'node:os'
 import { checkCertificate } from '../models/certificate.ts'
 import { openPackage } from '../models/package.ts'
 import { benchModel } from './bench.ts'
@@ -14,10 +13,10 @@ import { readHeadroom, requireRoom, roomBytes } from './headroom.ts'
 import { kvBytesPerSequence } from './kv-cache.ts'
 import { openModel } from './model.ts'
 import { loadOrt } from './ort/api.ts'
+import { yieldCores } from './politeness.ts'
 import type { FromEngine, ToEngine } from './protocol.ts'
 import { createScheduler, type Scheduler } from './scheduler.ts'
 import { scoreText } from './score.ts'
-import { askForLongSlices } from './slices.ts'
 import { openTemplate } from './template.ts'
 import { openTokenizer } from './tokenizer.ts'
 
@@ -32,14 +31,13 @@ const niceness = 5
  * take the model, which comes back, and not the process that holds the clocks.
  */
 function yieldToGovernor(): void {
-  setPriority(niceness)
   try {
     writeFileSync('/proc/self/oom_score_adj', '600')
   } catch {
     // Not Linux, or a hardened sandbox: the kernel decides by size then, which also names this process.
   }
   try {
-    askForLongSlices(niceness)
+    yieldCores(niceness)
   } catch {
     // Another C library than glibc: tokens then wait for the scheduler's tick where cores are few.
   }

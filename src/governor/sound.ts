@@ -10,7 +10,7 @@ export function soundInputs(inputs: Inputs): Inputs {
   const tj = reading?.tjCelsius ?? null
   return {
     ...inputs,
-    gpuCapHz: gpuCapHz !== null && gpuCapHz > 0 && Number.isFinite(gpuCapHz) ? gpuCapHz : null,
+    gpuCapHz: gpuCapHz !== null && gpuCapHz >= 1 && gpuCapHz <= largest ? gpuCapHz : null,
     reading:
       reading === null || !Number.isFinite(reading.atMs)
         ? null

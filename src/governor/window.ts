@@ -29,8 +29,11 @@ export function intervalsAfter(state: GovernorState, inputs: Inputs): readonly I
     blend(features, own, idle, seconds * scale)
   }
   const watts = sumOf(features)
-  // Of a late step, what ran may be told later still, and the reading shows its last moments only: anything from rest to work.
-  const unknown = atMs - state.atMs > tuning.lateMs && (load.active > 0 || busy > 0)
+  // The engine tells of a run when it ends: one may be under way where nothing was told, and the next may bring more of a late
+  // step, of which the reading shows the last moments only. That stretch was anything from rest to work.
+  const untold = load.active > 0 && busy === 0
+  const late = atMs - state.atMs > tuning.lateMs && (load.active > 0 || busy > 0)
+  const unknown = untold || late
   const working = () => [load.decode, load.prefill].map(({ work }) => sumOf(workFeatures(model, state.gpuHz, work)))
   const may = unknown ? [sumOf(idle), ...working(), watts] : [watts]
   const range = { leastWatts: Math.min(...may), mostWatts: Math.max(...may) }
