@@ -29,8 +29,8 @@ export async function startDaemon(modelDir, threads) {
     url,
     /** The daemon and its engine. */
     pids: () => family(child.pid),
-    /** Streams `tokens` tokens after `prompt` (ids); milliseconds on the clock of the steps. */
-    complete: (prompt, tokens) => complete(url, agent, prompt, tokens),
+    /** Streams `tokens` tokens after `prompt` (ids); milliseconds on the clock of the steps. `onArrival` is called after each. */
+    complete: (prompt, tokens, onArrival) => complete(url, agent, prompt, tokens, onArrival),
     /** Steps announced since the last call. */
     async steps() {
       child.send('steps')
@@ -79,7 +79,7 @@ async function ready(url, agent) {
   }
 }
 
-function complete(url, agent, prompt, tokens) {
+function complete(url, agent, prompt, tokens, onArrival = () => {}) {
   const body = JSON.stringify({
     prompt,
     max_tokens: tokens,
@@ -103,7 +103,9 @@ function complete(url, agent, prompt, tokens) {
         for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
           const event = text.slice(0, end)
           text = text.slice(end + 2)
-          if (event.startsWith('data: {') && JSON.parse(event.slice(6)).choices?.[0]?.text) arrivals.push(at)
+          if (!event.startsWith('data: {') || !JSON.parse(event.slice(6)).choices?.[0]?.text) continue
+          arrivals.push(at)
+          onArrival()
         }
       })
       response.on('error', reject)

@@ -57,7 +57,7 @@ const say = ({ median, low, high }, digits) =>
   `${median.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`
 
 /** The absolute figures behind the ratios. */
-function figures({ speed, prefill, levels, memory, start, streams }) {
+function figures({ speed, prefill, levels, memory, start, http, streams }) {
   const rows = []
   if (speed) {
     const { ms_per_token: ms, flash_attention_of_llama: flash, read_bandwidth_gb_per_s: bandwidth } = speed.details
@@ -96,6 +96,10 @@ function figures({ speed, prefill, levels, memory, start, streams }) {
     ])
   }
   if (start) rows.push(['start, s', say(start.values.warm_start, 1), start.details.llama_seconds.toFixed(1)])
+  if (http?.details.beside_others !== undefined) {
+    const { tokens, beside_others } = http.details
+    rows.push(['tokens over HTTP, and those while another program ran', `${tokens}, ${beside_others}`, ''])
+  }
   if (streams) {
     const { one, four } = streams.details.tokens_per_second
     rows.push(['tokens/s over HTTP, one stream and four', `${say(one, 1)} and ${say(four, 1)}`, ''])

@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -156,4 +157,26 @@ t.test('GGUF files say what was written', async (t) => {
   t.equal(tensorBytes('Q4_0', [4096, 2]), 4608)
   t.throws(() => tensorBytes('Q4_0', [172, 2]), /multiple of 32/)
   t.throws(() => writeGguf(path, {}, [{ name: 'x', type: 'F32', dims: [4], data: () => values }]), /12 bytes/)
+})
+
+t.test('what others ran is counted, and nobody of ours', { skip: process.platform !== 'linux' }, async (t) => {
+  const { watchOthers } = await bench('others.mjs')
+  const spin =
+    'process.on("message", (ms) => { const end = Date.now() + ms; while (Date.now() < end); process.send("done") })'
+  const other = spawn(process.execPath, ['-e', spin], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  t.teardown(() => other.kill())
+  const work = async (ms: number) => {
+    other.send(ms)
+    await once(other, 'message')
+  }
+  const beside = await watchOthers([process.pid], () => work(20))
+  const alone = await watchOthers([process.pid, other.pid], () => work(20))
+  beside()
+  alone()
+  await work(200)
+  const [seen, foreign] = [beside(), alone()]
+  t.ok(seen - foreign > 20, `of 200 ms it ran at least 20, beside ${foreign.toFixed(0)} of others: ${seen.toFixed(0)}`)
+  other.kill()
+  await once(other, 'exit')
+  t.ok(beside() >= 0, 'who has ended is not counted backwards')
 })

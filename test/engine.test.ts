@@ -12,9 +12,9 @@ import { libraryPath, loadOrt, type Ort } from '../src/engine/ort/api.ts'
 import { describePlacement, parseProfile } from '../src/engine/ort/placement.ts'
 import { cpuIdentity, prepacked } from '../src/engine/ort/prepacked.ts'
 import { openOn, type ProviderName } from '../src/engine/ort/providers.ts'
+import { yieldCores } from '../src/engine/politeness.ts'
 import { type GenerateRequest, greedy as plainGreedy, type Sampling } from '../src/engine/protocol.ts'
 import { createSampler, logSum } from '../src/engine/sampler.ts'
-import { askForLongSlices } from '../src/engine/slices.ts'
 import { stopFilter } from '../src/engine/stop.ts'
 import { openTokenizer, streamDecoder } from '../src/engine/tokenizer.ts'
 import { importModel } from '../src/models/import.ts'
@@ -606,13 +606,15 @@ t.test('a provider is chosen by what the package holds and the library has, and 
 })
 
 t.test(
-  'long slices are asked for in a form that the kernel takes',
+  'all threads of the process become polite, those that are older than it too',
   { skip: process.platform !== 'linux' },
   async (t) => {
-    // The same call sets the politeness, which can be read back.
     const politer = getPriority() + 1
-    askForLongSlices(politer)
-    t.equal(getPriority(), politer)
+    yieldCores(politer)
+    const threads = readdirSync('/proc/self/task').map(Number)
+    t.ok(threads.length > 1, 'the runtime has threads of its own')
+    // The call that asks for long slices sets the politeness too, which can be read back.
+    for (const thread of threads) t.equal(getPriority(thread), politer)
   },
 )
 

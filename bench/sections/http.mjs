@@ -1,55 +1,67 @@
 import { quantile, spread } from '../../dist/evaluate/statistics/quantiles.js'
 import { calmly } from '../calm.mjs'
+import { watchOthers } from '../others.mjs'
 
 const prompt = (tokens, salt) => Array.from({ length: tokens }, (_, i) => 300 + ((salt * 104_729 + i * 7919) % 200))
 
 /** Tokens of an answer: the 99th percentile of five answers is then no single token's. */
 const answerTokens = 96
 
+/** While others ran for longer than this, it was not only the daemon that a token waited for. */
+const othersMs = 2
+
 /**
  * What the daemon adds: the time between two tokens as a client sees them less the engine's time for the second, token by
- * token; and the time to the first byte less the engine's for the prompt.
+ * token; and the time to the first byte less the engine's for the prompt. Tokens during which other programs ran are
+ * counted and told of by themselves.
  */
 export async function http({ daemon, rounds, log }) {
   const costs = []
+  const beside = []
   const first = []
   let salt = 1
-  for (let round = -1; round < rounds; round++) {
-    const answer = async () => {
-      await daemon.steps()
-      // Another prompt every time: what was read before would be reused.
-      const seen = await daemon.complete(prompt(64, salt++), answerTokens)
-      return { ...seen, steps: await daemon.steps() }
-    }
+  let lookAside = () => 0
+  const answer = async () => {
+    await daemon.steps()
+    const others = []
+    // Another prompt every time: what was read before would be reused.
+    const seen = await daemon.complete(prompt(64, salt++), answerTokens, () => others.push(lookAside()))
+    return { ...seen, others, steps: await daemon.steps() }
+  }
+  lookAside = await watchOthers([...daemon.pids(), process.pid], answer)
+  for (let round = 0; round < rounds; round++) {
     // Where daemon and client share the engine's cores somebody always waits: few tries, of answers this long.
-    const { sentMs, arrivals, steps } = await calmly(daemon.pids(), answer, { tries: 2 })
-    if (round < 0) continue
+    const { sentMs, arrivals, others, steps } = await calmly(daemon.pids(), answer, { tries: 2 })
     if (steps.length === 0)
       throw new Error('the engine announced no steps: step-tap.mjs no longer understands its messages')
-    const engineMs = (phase) => steps.filter((step) => step.phase === phase).map((step) => step.seconds * 1000)
-    const prefillMs = engineMs('prefill').reduce((a, b) => a + b, 0)
-    const decode = steps.filter(({ phase }) => phase === 'decode')
+    const prefill = steps.filter(({ phase }) => phase === 'prefill')
     // A step that shows nothing counts with the next one, and one that shows several tokens of a draft as a whole.
-    let at = steps.filter(({ phase }) => phase === 'prefill').reduce((sum, { shown }) => sum + shown, -1)
+    let at = prefill.reduce((sum, { shown }) => sum + shown, -1)
     let spentMs = 0
-    for (const { seconds, shown } of decode) {
+    for (const { seconds, shown } of steps.filter(({ phase }) => phase === 'decode')) {
       spentMs += seconds * 1000
       if (shown === 0) continue
       const next = at + shown
-      if (at >= 0 && next < arrivals.length) costs.push(arrivals[next] - arrivals[at] - spentMs)
+      if (at >= 0 && next < arrivals.length) {
+        const aside = others.slice(at + 1, next + 1).reduce((a, b) => a + b, 0)
+        const cost = arrivals[next] - arrivals[at] - spentMs
+        ;(aside > othersMs ? beside : costs).push(cost)
+      }
       at = next
       spentMs = 0
     }
-    first.push(arrivals[0] - sentMs - prefillMs)
+    first.push(arrivals[0] - sentMs - prefill.reduce((sum, { seconds }) => sum + seconds * 1000, 0))
     log(`http, round ${round + 1} of ${rounds}: ${arrivals.length} tokens in ${steps.length} steps`)
   }
+  const all = [...costs, ...beside]
   return {
     values: {
-      http_median: quantile(costs, 0.5),
+      http_median: quantile(all, 0.5),
       http_p99: quantile(costs, 0.99),
+      http_p99_all: quantile(all, 0.99),
       http_first: spread(first),
     },
-    details: { tokens: costs.length, cost_ms: { ...spread(costs), p90: quantile(costs, 0.9) } },
+    details: { tokens: all.length, beside_others: beside.length, cost_ms: { ...spread(all), p90: quantile(all, 0.9) } },
   }
 }
 

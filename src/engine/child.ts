@@ -12,6 +12,7 @@ import type { Loaded } from './generation.ts'
 import { readHeadroom, requireRoom, roomBytes } from './headroom.ts'
 import { kvBytesPerSequence } from './kv-cache.ts'
 import { openModel } from './model.ts'
+import { tidy } from './ort/allocator.ts'
 import { loadOrt } from './ort/api.ts'
 import { yieldCores } from './politeness.ts'
 import type { FromEngine, ToEngine } from './protocol.ts'
@@ -85,6 +86,8 @@ function load({
   const room = roomBytes(readHeadroom()) ?? Number.POSITIVE_INFINITY
   const sequences = Math.max(1, Math.min(maxSequences, Math.floor((room * cachePart) / model.kvBytes)))
   scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, drafts, requireRoom, send })
+  // What loading left is not collected later: see client.ts.
+  tidy()
   send({
     type: 'loaded',
     manifest,

@@ -34,5 +34,10 @@ function askForLongSlices(thread: number, niceness: number): void {
   attributes.writeInt32LE(niceness, 16)
   attributes.writeBigUInt64LE(sliceNanoseconds, 24)
   const libc = koffi.load('libc.so.6')
-  libc.func('long syscall(long number, int thread, void *attributes, unsigned int flags)')(number, thread, attributes, 0)
+  libc.func('long syscall(long number, int thread, void *attributes, unsigned int flags)')(
+    number,
+    thread,
+    attributes,
+    0,
+  )
 }
