@@ -180,3 +180,13 @@ t.test('what others ran is counted, and nobody of ours', { skip: process.platfor
   await once(other, 'exit')
   t.ok(beside() >= 0, 'who has ended is not counted backwards')
 })
+
+t.test('the section on sampling times every way with both vocabularies', async (t) => {
+  const { sampling } = await bench('sections/extras.mjs')
+  const { values, details } = await sampling()
+  t.same(Object.keys(details), ['32000', '128256'])
+  const medians = Object.values(details['32000']).map((times) => (times as { median: number }).median)
+  t.equal(medians.length, 4)
+  t.equal(values.sampling_us, Math.max(...medians))
+  t.ok(values.sampling_us > 0)
+})

@@ -34,10 +34,10 @@ export async function sampling() {
     const logits = Float32Array.from({ length: vocabulary }, (_, i) => 4 * Math.sin(i * 12.9898) + 12 / (1 + (i % 997)))
     details[vocabulary] = {}
     for (const [name, options] of Object.entries(ways)) {
-      const choose = createSampler(options, [1, 2, 3])
+      const sampler = createSampler(options, [1, 2, 3])
       const times = Array.from({ length: 300 }, () => {
         const from = performance.now()
-        choose(logits)
+        sampler.next(logits)
         return (performance.now() - from) * 1000
       })
       details[vocabulary][name] = spread(times.slice(100))
