@@ -16,7 +16,7 @@ const othersMs = 2
  * counted and told of by themselves.
  */
 export async function http({ daemon, rounds, log }) {
-  const costs = []
+  const alone = []
   const beside = []
   const first = []
   let salt = 1
@@ -45,7 +45,7 @@ export async function http({ daemon, rounds, log }) {
       if (at >= 0 && next < arrivals.length) {
         const aside = others.slice(at + 1, next + 1).reduce((a, b) => a + b, 0)
         const cost = arrivals[next] - arrivals[at] - spentMs
-        ;(aside > othersMs ? beside : costs).push(cost)
+        ;(aside > othersMs ? beside : alone).push(cost)
       }
       at = next
       spentMs = 0
@@ -53,12 +53,12 @@ export async function http({ daemon, rounds, log }) {
     first.push(arrivals[0] - sentMs - prefill.reduce((sum, { seconds }) => sum + seconds * 1000, 0))
     log(`http, round ${round + 1} of ${rounds}: ${arrivals.length} tokens in ${steps.length} steps`)
   }
-  const all = [...costs, ...beside]
+  const all = [...alone, ...beside]
   return {
     values: {
       http_median: quantile(all, 0.5),
-      http_p99: quantile(costs, 0.99),
-      http_p99_all: quantile(all, 0.99),
+      http_p99: quantile(all, 0.99),
+      http_p99_alone: quantile(alone, 0.99),
       http_first: spread(first),
     },
     details: { tokens: all.length, beside_others: beside.length, cost_ms: { ...spread(all), p90: quantile(all, 0.9) } },

@@ -15,10 +15,9 @@ const sliceNanoseconds = 100_000_000n
 export function yieldCores(niceness: number): void {
   setPriority(niceness)
   if (process.platform !== 'linux') return
-  for (const thread of readdirSync('/proc/self/task').map(Number)) {
-    setPriority(thread, niceness)
-    askForLongSlices(thread, niceness)
-  }
+  const threads = readdirSync('/proc/self/task').map(Number)
+  for (const thread of threads) setPriority(thread, niceness)
+  askForLongSlices(threads, niceness)
 }
 
 /**
@@ -26,18 +25,15 @@ export function yieldCores(niceness: number): void {
  * once; before it would wait up to a tick (4 ms), however polite the other is. So tokens and the governor do not wait for
  * arithmetic that takes all cores. Other kernels ignore the wish, and it is no loss where it is refused.
  */
-function askForLongSlices(thread: number, niceness: number): void {
+function askForLongSlices(threads: readonly number[], niceness: number): void {
   const number = callNumbers[process.arch]
   if (number === undefined) return
   const attributes = Buffer.alloc(attributeBytes)
   attributes.writeUInt32LE(attributeBytes, 0)
   attributes.writeInt32LE(niceness, 16)
   attributes.writeBigUInt64LE(sliceNanoseconds, 24)
-  const libc = koffi.load('libc.so.6')
-  libc.func('long syscall(long number, int thread, void *attributes, unsigned int flags)')(
-    number,
-    thread,
-    attributes,
-    0,
-  )
+  const syscall = koffi
+    .load('libc.so.6')
+    .func('long syscall(long number, int thread, void *attributes, unsigned int flags)')
+  for (const thread of threads) syscall(number, thread, attributes, 0)
 }
