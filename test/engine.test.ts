@@ -7,13 +7,14 @@ import { type Engine, type EngineAnswer, startEngine } from '../src/engine/clien
 import { largestFreeBlock, readHeadroom, requireBlocks, requireRoom } from '../src/engine/headroom.ts'
 import { spansOver } from '../src/engine/kv-cache.ts'
 import { chooseLevel, lowestCachedLevel } from '../src/engine/levels.ts'
-import { openModel } from '../src/engine/model.ts'
+import { openModel, type Sequence } from '../src/engine/model.ts'
 import { libraryPath, loadOrt, type Ort } from '../src/engine/ort/api.ts'
 import { describePlacement, parseProfile } from '../src/engine/ort/placement.ts'
 import { cpuIdentity, prepacked } from '../src/engine/ort/prepacked.ts'
 import { openOn, type ProviderName } from '../src/engine/ort/providers.ts'
 import { yieldCores } from '../src/engine/politeness.ts'
 import { type GenerateRequest, greedy as plainGreedy, type Sampling } from '../src/engine/protocol.ts'
+import { inPieces, widestTrueRun } from '../src/engine/prove.ts'
 import { createSampler, logSum } from '../src/engine/sampler.ts'
 import { stopFilter } from '../src/engine/stop.ts'
 import { openTokenizer, streamDecoder } from '../src/engine/tokenizer.ts'
@@ -584,6 +585,68 @@ t.test('stories260k: a real trained model, token for token', { skip: withoutShar
       const { meanNll } = await engine.score(text, null)
       t.ok(Math.abs(meanNll - mean_nll) < tolerance, `${meanNll} against ${mean_nll}`)
     }
+  }
+})
+
+/** A sequence whose logits say which tokens went before; runs of `lost` tokens and more forget those beyond the fourth. */
+function forgetful(lost: number, rounding = 0): Sequence & { widths: number[] } {
+  let seen: number[] = []
+  const widths: number[] = []
+  return {
+    widths,
+    slot: 0,
+    get length() {
+      return seen.length
+    },
+    run(ids, _level, logitsFrom) {
+      widths.push(ids.length)
+      const before = seen
+      seen = [...before, ...ids]
+      const rows = ids.slice(logitsFrom).map((_, i) => {
+        const past = seen.slice(0, before.length + logitsFrom + i + 1)
+        const read = ids.length >= lost ? past.slice(0, 4) : past
+        const sum = read.reduce((a, b) => a + b, 0)
+        return [Math.sin(sum) + rounding * ids.length, Math.cos(sum), Math.sin(2 * sum)]
+      })
+      return Float32Array.from(rows.flat())
+    },
+    truncate: (length) => {
+      seen = seen.slice(0, length)
+    },
+    fill: () => undefined,
+    copyFrom: () => undefined,
+    magnitudes: () => new Float32Array(),
+    close: () => undefined,
+  }
+}
+
+t.test('a provider is given as many tokens at once as it was seen to compute rightly', async (t) => {
+  const none = Number.POSITIVE_INFINITY
+  t.equal(widestTrueRun(forgetful(none), 0), none)
+  t.equal(widestTrueRun(forgetful(32), 0), 16)
+  t.equal(widestTrueRun(forgetful(17), 0), 16)
+  t.equal(widestTrueRun(forgetful(64), 0), 32)
+  t.equal(widestTrueRun(forgetful(65), 0), none, 'no prompt comes in longer pieces')
+  t.equal(widestTrueRun(forgetful(32, 1e-5), 0), 16, 'rounding is no finding')
+  t.equal(widestTrueRun(forgetful(none, Number.NaN), 0), 1, 'what is no number is like nothing')
+  t.equal(widestTrueRun(forgetful(none), 0, 40), none, 'a short context')
+  const tried = forgetful(32)
+  widestTrueRun(tried, 0)
+  t.equal(tried.length, 0)
+
+  for (const [length, width, from] of [
+    [70, 16, 0],
+    [70, 16, 69],
+    [33, 16, 15],
+    [33, 16, 16],
+    [32, 16, 31],
+    [7, 1, 3],
+  ]) {
+    const ids = Array.from({ length }, (_, i) => i + 1)
+    const sequence = forgetful(none)
+    const rows = inPieces(ids, width, from, (piece, first) => sequence.run(piece, 0, first))
+    t.same([...rows], [...forgetful(none).run(ids, 0, from)], `${length} tokens by ${width}, from ${from}`)
+    t.equal(Math.max(...sequence.widths), Math.min(width, length))
   }
 })
 

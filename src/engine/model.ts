@@ -4,9 +4,8 @@ import { type KvType, names } from '../models/onnx/interface.ts'
 import { createKvCache, spansOver } from './kv-cache.ts'
 import { type GraphOptions, openGraph } from './open-graph.ts'
 import type { Ort } from './ort/api.ts'
-import { describePlacement } from './ort/placement.ts'
-import type { ProviderName } from './ort/providers.ts'
-import type { Binding, Session, Tensor } from './ort/session.ts'
+import type { Binding, Tensor } from './ort/session.ts'
+import { inPieces, prove } from './prove.ts'
 
 /** One sequence's place in the cache, and how many positions of it are valid. */
 export interface Sequence {
@@ -14,7 +13,7 @@ export interface Sequence {
   readonly slot: number
   readonly length: number
   /**
-   * Runs `ids` after the tokens already in the cache, at `level`, and returns the logits of the positions from
+   * Runs `ids` after the tokens already in the cache, at `level` (in several runs where the provider needs it), and returns the logits of the positions from
    * `logitsFrom` (counted within `ids`) on, [positions, vocabulary]. The array is reused by the next run. `room` gives the
    * memory of the logits of several tokens, for those who run so many that its garbage would count.
    */
@@ -71,8 +70,8 @@ export interface ModelOptions extends GraphOptions {
 }
 
 /**
- * Loads a package's graph. `threads` is the number of threads of one run. A provider other than the CPU is proven with one
- * token: throws `provider_fallback` when operators that hold the work ran elsewhere, `provider_missing` or `provider_dtype`.
+ * Loads a package's graph. `threads` is the number of threads of one run. A provider other than the CPU is proven
+ * (prove.ts): throws `provider_fallback` when operators that hold the work ran elsewhere, `provider_missing` or `provider_dtype`.
  */
 export function openModel(
   ort: Ort,
@@ -137,25 +136,30 @@ export function openModel(
     step.binding.run()
   }
 
+  let widestRun = Number.POSITIVE_INFINITY
   const newSequence = (): Sequence => {
     const slot = Array.from({ length: slots }, (_, i) => i).find((i) => !taken.has(i))
     if (slot === undefined) throw new DeapdError('engine_failed', { detail: `all ${slots} caches are taken` })
     taken.add(slot)
     lengths[slot] = 0
+    const runWhole = (ids: readonly number[], level: number, logitsFrom: number, room?: Room): Float32Array => {
+      const single = ids.length === 1
+      const step = single ? decodeStep(slot, 1) : prepare(slot, 1, ids.length, ids.length - logitsFrom, room)
+      for (const [i, id] of ids.entries()) step.ids[i] = BigInt(id)
+      run(step, slot, ids.length, level, logitsFrom)
+      lengths[slot] += ids.length
+      if (!single) discard(step)
+      return step.logits
+    }
     return {
       slot,
       get length() {
         return lengths[slot]
       },
-      run(ids, level, logitsFrom, room) {
-        const single = ids.length === 1
-        const step = single ? decodeStep(slot, 1) : prepare(slot, 1, ids.length, ids.length - logitsFrom, room)
-        for (const [i, id] of ids.entries()) step.ids[i] = BigInt(id)
-        run(step, slot, ids.length, level, logitsFrom)
-        lengths[slot] += ids.length
-        if (!single) discard(step)
-        return step.logits
-      },
+      run: (ids, level, logitsFrom, room) =>
+        ids.length <= widestRun
+          ? runWhole(ids, level, logitsFrom, room)
+          : inPieces(ids, widestRun, logitsFrom, (piece, from) => runWhole(piece, level, from), room),
       truncate(to) {
         lengths[slot] = Math.min(lengths[slot], to)
       },
@@ -175,11 +179,15 @@ export function openModel(
     }
   }
 
+  const probe = newSequence()
+  const proof = prove(provider, session, probe, levels.length - 1, contextTokens)
+  probe.close()
+  widestRun = proof.widestRun
+
   return {
     manifest,
     levels: levels.length,
-    provider:
-      proveProvider(provider, session, newSequence, levels.length - 1) + (refused ? `; not cuda: ${refused}` : ''),
+    provider: proof.description + (refused ? `; not cuda: ${refused}` : ''),
     prepacked,
     kvType: kv.type,
     contextTokens,
@@ -210,15 +218,6 @@ export function openModel(
       session.close()
     },
   }
-}
-
-/** Runs one token at the full level and says where its kernels ran. */
-function proveProvider(provider: ProviderName, session: Session, newSequence: () => Sequence, level: number): string {
-  if (provider === 'cpu') return provider
-  const sequence = newSequence()
-  sequence.run([0], level, 0)
-  sequence.close()
-  return describePlacement(session.placement(), provider)
 }
 
 interface Step {
