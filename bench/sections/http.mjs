@@ -7,6 +7,9 @@ const prompt = (tokens, salt) => Array.from({ length: tokens }, (_, i) => 300 + 
 /** Tokens of an answer: the 99th percentile of five answers is then no single token's. */
 const answerTokens = 96
 
+/** Where daemon and client share the engine's cores somebody always waits: few tries, of long answers. */
+const tries = 2
+
 /** While others ran for longer than this, it was not only the daemon that a token waited for. */
 const othersMs = 2
 
@@ -30,8 +33,7 @@ export async function http({ daemon, rounds, log }) {
   }
   lookAside = await watchOthers([...daemon.pids(), process.pid], answer)
   for (let round = 0; round < rounds; round++) {
-    // Where daemon and client share the engine's cores somebody always waits: few tries, of answers this long.
-    const { sentMs, arrivals, others, steps } = await calmly(daemon.pids(), answer, { tries: 2 })
+    const { sentMs, arrivals, others, steps } = await calmly(daemon.pids(), answer, { tries })
     if (steps.length === 0)
       throw new Error('the engine announced no steps: step-tap.mjs no longer understands its messages')
     const prefill = steps.filter(({ phase }) => phase === 'prefill')
@@ -66,8 +68,8 @@ export async function http({ daemon, rounds, log }) {
 }
 
 /** One stream and four at once, in turns; tokens a second while all of them decode. */
-export async function streams({ daemon, rounds, tokens, log }) {
-  const count = tokens * 2
+export async function streams({ daemon, rounds, log }) {
+  const count = 32
   const rates = { one: [], four: [] }
   const widths = []
   let salt = 1000
@@ -76,12 +78,13 @@ export async function streams({ daemon, rounds, tokens, log }) {
       ['one', 1],
       ['four', 4],
     ]) {
-      const { answers, steps } = await calmly(daemon.pids(), async () => {
+      const answer = async () => {
         await daemon.steps()
         const prompts = Array.from({ length: width }, () => prompt(4, salt++))
         const answers = await Promise.all(prompts.map((ids) => daemon.complete(ids, count)))
         return { answers, steps: await daemon.steps() }
-      })
+      }
+      const { answers, steps } = await calmly(daemon.pids(), answer, { tries })
       const fromMs = Math.max(...answers.map(({ arrivals }) => arrivals[0]))
       const toMs = Math.min(...answers.map(({ arrivals }) => arrivals[arrivals.length - 1]))
       const decided = answers.flatMap(({ arrivals }) => arrivals.filter((at) => at > fromMs && at <= toMs)).length
