@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { calibrateKv } from '../src/engine/calibrate.ts'
 import { type Engine, type EngineAnswer, startEngine } from '../src/engine/client.ts'
+import { forkOptions } from '../src/engine/forked.ts'
 import { largestFreeBlock, readHeadroom, requireBlocks, requireRoom } from '../src/engine/headroom.ts'
 import { spansOver } from '../src/engine/kv-cache.ts'
 import { chooseLevel, lowestCachedLevel } from '../src/engine/levels.ts'
@@ -12,6 +13,7 @@ import { libraryPath, loadOrt, type Ort } from '../src/engine/ort/api.ts'
 import { describePlacement, parseProfile } from '../src/engine/ort/placement.ts'
 import { cpuIdentity, prepacked } from '../src/engine/ort/prepacked.ts'
 import { openOn, type ProviderName } from '../src/engine/ort/providers.ts'
+import { openTogether } from '../src/engine/ort/together.ts'
 import { yieldCores } from '../src/engine/politeness.ts'
 import { type GenerateRequest, greedy as plainGreedy, type Sampling } from '../src/engine/protocol.ts'
 import { inPieces, widestTrueRun } from '../src/engine/prove.ts'
@@ -185,12 +187,14 @@ t.test(
   'prepacked weights give the same answers, are found again, and are made anew when they do not fit',
   async (t) => {
     // Wide enough that some weights are large enough to be mapped and some are not.
-    const wide = { ...tinyConfig, hidden: 128, ffn: 16_384, layers: 1 }
+    const wide = { ...tinyConfig, hidden: 128, ffn: 16_384, layers: 2 }
     const dir = await tinyPackage(t, 'int4', 2, wide)
     const { manifest } = openPackage(dir)
-    const run = (prepack: 'always' | 'never') => {
-      const model = openModel(ort, dir, manifest, 1, { prepack })
-      const rows = [0, 1].map((level) => [...model.newSequence().run(prompt, level, 0)])
+    const run = (prepack: 'always' | 'never', parts?: number) => {
+      const model = openModel(ort, dir, manifest, 1, { prepack, parts })
+      const sequences = [model.newSequence(), model.newSequence()]
+      const rows = [0, 1].map((level) => [...sequences[level].run(prompt, level, 0)])
+      for (const level of [1, 0]) rows.push(...model.decodeBatch(sequences, [7, 9], level).map((row) => [...row]))
       model.close()
       return { rows, state: model.prepacked.split(':')[0] }
     }
@@ -198,11 +202,14 @@ t.test(
     t.same(run('always'), { rows: plain.rows, state: 'made' }, 'made')
     t.same(run('always'), { rows: plain.rows, state: 'used' })
     const [name] = readdirSync(join(dir, '.prepacked'))
-    const data = join(dir, '.prepacked', name, 'model.onnx.prepacked')
+    const data = join(dir, '.prepacked', name, '0.onnx.prepacked')
     writeFileSync(data, readFileSync(data).fill(7, 0, 64))
     t.same(run('always'), { rows: plain.rows, state: 'made' }, 'a damaged one is made again')
     rmSync(data)
-    t.same(run('always'), { rows: plain.rows, state: 'made' }, 'so is one that lost a file')
+    t.same(run('always', 3), { rows: plain.rows, state: 'made' }, 'so is one that lost a file, here in three parts')
+    t.match(readdirSync(join(dir, '.prepacked', name)), ['0.onnx', '0.onnx.prepacked', '1.onnx'])
+    t.same(run('always'), { rows: plain.rows, state: 'used' }, 'however many there are')
+    t.equal(process.env.ORT_GQA_DISABLE_FLASH_ATTENTION, undefined)
   },
 )
 
@@ -245,12 +252,34 @@ t.test(
   },
 )
 
+t.test('sessions are made at the same time, and one that cannot be made fails them all', async (t) => {
+  const dir = await tinyPackage(t)
+  const opening = { source: join(dir, 'model.onnx'), options: {} }
+  const handles = openTogether(ort, [opening, opening, opening], 1)
+  t.equal(new Set(handles).size, 3)
+  for (const handle of handles) ort.release('ReleaseSession', handle)
+  t.throws(() => openTogether(ort, [opening, { ...opening, source: join(dir, 'nothing.onnx') }, opening], 1), {
+    code: 'engine_failed',
+    message: /nothing\.onnx/,
+  })
+})
+
+t.test('the process of a large model asks for huge pages, beside what the user asks of the C library', async (t) => {
+  const { manifest } = openPackage(await tinyPackage(t))
+  const large = { ...manifest, files: { 'model.onnx.data': { bytes: 4e9, sha256: '' } } }
+  t.same(forkOptions(manifest, { A: 'b' }).env, { A: 'b' })
+  t.same(forkOptions(large, { A: 'b' }).env, { A: 'b', GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' })
+  const own = { GLIBC_TUNABLES: 'glibc.malloc.arena_max=2' }
+  t.same(forkOptions(manifest, own).env, own)
+  t.same(forkOptions(large, own).env, { GLIBC_TUNABLES: 'glibc.malloc.arena_max=2:glibc.malloc.hugetlb=1' })
+})
+
 t.test('a prepacked cache is keyed, atomic, and never in the way', async (t) => {
   const dir = t.testdir({ package: {}, cache: {}, file: '' })
   const key = { model: 'a', runtime: '1.30.0', cpu: 'x' }
-  const make = (graph: string, data: string) => {
-    writeFileSync(graph, 'graph')
-    writeFileSync(join(graph, '..', data), 'weights')
+  const make = (folder: string) => {
+    writeFileSync(join(folder, 'graph.onnx'), 'graph')
+    writeFileSync(join(folder, 'graph.onnx.prepacked'), 'weights')
   }
   const options = { dir: join(dir, 'package'), fallback: join(dir, 'cache'), weightBytes: 8, key, make }
   const state = (over: object) => prepacked({ ...options, ...over }).state
@@ -258,19 +287,19 @@ t.test('a prepacked cache is keyed, atomic, and never in the way', async (t) => 
   for (const part of ['model', 'runtime', 'cpu']) t.equal(state({ key: { ...key, [part]: 'other' } }), 'made', part)
   t.equal(readdirSync(join(dir, 'package', '.prepacked')).length, 1, 'the caches of other keys are gone')
   t.match(prepacked({ ...options, key: { ...key, cpu: 'y' }, weightBytes: 1e18 }), {
-    path: null,
+    home: null,
     state: 'unavailable',
     detail: /MB free and needs/,
   })
   const full = () => {
     throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
   }
-  t.match(prepacked({ ...options, key: { ...key, cpu: 'z' }, make: full }), { path: null, detail: /ENOSPC/ })
+  t.match(prepacked({ ...options, key: { ...key, cpu: 'z' }, make: full }), { home: null, detail: /ENOSPC/ })
   t.same(readdirSync(join(dir, 'package', '.prepacked')), [], 'nothing half made stays')
   const beside = prepacked({ ...options, dir: '/proc/self' })
-  t.ok(beside.state === 'made' && beside.path?.startsWith(join(dir, 'cache')), 'a package that cannot be written')
+  t.ok(beside.state === 'made' && beside.home?.startsWith(join(dir, 'cache')), 'a package that cannot be written')
   t.match(
-    prepacked({ ...options, dir: '/proc/self', key: { ...key, cpu: 'w' }, fallback: join(dir, 'file') }).path,
+    prepacked({ ...options, dir: '/proc/self', key: { ...key, cpu: 'w' }, fallback: join(dir, 'file') }).home,
     null,
   )
   t.not(cpuIdentity('flags : avx2'), cpuIdentity('flags : avx2 avx512f'))

@@ -7,6 +7,7 @@ import { dataFile } from '../models/pipeline/workspace.ts'
 import { requireBlocks } from './headroom.ts'
 import type { KvForm } from './kv-cache.ts'
 import type { Ort } from './ort/api.ts'
+import { makeParts, openParts, partsFor } from './ort/parts.ts'
 import { cpuIdentity, type Prepacked, prepacked } from './ort/prepacked.ts'
 import { openOn, type ProviderName, type ProviderSetting } from './ort/providers.ts'
 import { openSession, type Session } from './ort/session.ts'
@@ -26,6 +27,8 @@ export interface GraphOptions {
   readonly kv?: KvType
   /** Use, and if need be make, weights prepacked for this machine; `auto`, the default, where it pays. */
   readonly prepack?: 'auto' | 'always' | 'never'
+  /** Over how many sessions prepacked weights are spread; by default as many as pay. */
+  readonly parts?: number
   /** See `SessionOptions`. */
   readonly sharedArena?: boolean
 }
@@ -45,10 +48,10 @@ export function openGraph(
   dir: string,
   manifest: Manifest,
   threads: number,
-  { provider: wanted = 'cpu', kv: type, prepack = 'auto', sharedArena }: GraphOptions,
+  { provider: wanted = 'cpu', kv: type, prepack = 'auto', parts, sharedArena }: GraphOptions,
 ): OpenedGraph {
   let kv: KvForm = { type: manifest.dtype, scales: null }
-  let cached: Prepacked = { path: null, state: 'unavailable', detail: 'not needed' }
+  let cached: Prepacked = { home: null, state: 'unavailable', detail: 'not needed' }
   const { provider, opened, refused } = openOn(ort, wanted, manifest.dtype, (name) => {
     // Only the CPU's attention kernel is known to take int8 keys and values with one scale a channel.
     kv = name === 'cpu' ? kvForm(dir, manifest, type) : kv
@@ -57,15 +60,15 @@ export function openGraph(
       requireBlocks(`the weights on ${name}`, manifest.files[dataFile]?.bytes ?? 0)
       return openSession(ort, join(dir, file), threads, { provider: name })
     }
-    if (worthIt(manifest, prepack)) cached = findPrepacked(ort, dir, manifest, file, threads)
+    if (worthIt(manifest, prepack)) cached = findPrepacked(ort, dir, manifest, file, threads, parts)
     const flashAttention = kv.type !== 'int8' || manifest.shape.context_tokens < longContext
     const own = () => openSession(ort, join(dir, file), threads, { sharedArena, flashAttention })
-    if (cached.path === null) return own()
+    if (cached.home === null) return own()
     try {
-      return openSession(ort, cached.path, threads, { prepacked: true, flashAttention })
+      return openParts(ort, cached.home, manifest, threads, flashAttention)
     } catch (error) {
       // Sealed and yet not loadable: the package itself still is.
-      cached = { path: null, state: 'unavailable', detail: `damaged (${String(error)})` }
+      cached = { home: null, state: 'unavailable', detail: `damaged (${String(error)})` }
       return own()
     }
   })
@@ -81,12 +84,20 @@ function kvForm(dir: string, { kv_scales: file, dtype }: Manifest, wanted?: KvTy
 const worthIt = (manifest: Manifest, prepack: GraphOptions['prepack']): boolean =>
   prepack === 'always' || (prepack === 'auto' && (manifest.files[dataFile]?.bytes ?? 0) >= worthPrepacking)
 
-function findPrepacked(ort: Ort, dir: string, manifest: Manifest, file: string, threads: number): Prepacked {
+function findPrepacked(
+  ort: Ort,
+  dir: string,
+  manifest: Manifest,
+  file: string,
+  threads: number,
+  parts?: number,
+): Prepacked {
   const weights = manifest.files[dataFile]
+  const weightBytes = weights?.bytes ?? 0
   return prepacked({
     dir,
     key: { model: `${manifest.files[file]?.sha256} ${weights?.sha256}`, runtime: ort.version, cpu: cpuIdentity() },
-    weightBytes: weights?.bytes ?? 0,
-    make: (graph, data) => openSession(ort, join(dir, file), threads, { save: { graph, data } }).close(),
+    weightBytes,
+    make: (folder) => makeParts(ort, { dir, file, manifest }, threads, folder, parts ?? partsFor(weightBytes)),
   })
 }

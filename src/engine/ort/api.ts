@@ -18,6 +18,7 @@ const slots = {
   GetErrorMessage: [2, 'str', [pointer]],
   CreateEnv: [3, pointer, ['int', 'str', '_Out_ void **']],
   CreateSession: [7, pointer, [pointer, 'str', pointer, '_Out_ void **']],
+  CreateSessionFromArray: [8, pointer, [pointer, pointer, 'size_t', pointer, '_Out_ void **']],
   CreateSessionOptions: [10, pointer, ['_Out_ void **']],
   SetOptimizedModelFilePath: [11, pointer, [pointer, 'str']],
   EnableProfiling: [14, pointer, [pointer, 'str']],

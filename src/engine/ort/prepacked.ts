@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import {
   closeSync,
   existsSync,
@@ -35,24 +35,23 @@ export interface PrepackOptions {
   readonly weightBytes: number
   /** Where the cache goes for packages that may not be written. */
   readonly fallback?: string
-  /** Writes the optimised graph and its prepacked weights; `data` is a plain name beside `graph`. */
-  readonly make: (graph: string, data: string) => void
+  /** Writes what a start needs into a folder: graphs and texts, and prepacked weights in files named `*.prepacked`. */
+  readonly make: (folder: string) => void
 }
 
-/** A graph to load, and how it came about; `path` null: load the package's own graph. */
+/** What to load, and how it came about; `home` null: load the package's own graph. */
 export interface Prepacked {
-  readonly path: string | null
+  readonly home: string | null
   readonly state: 'used' | 'made' | 'unavailable'
   readonly detail: string
 }
 
 const inPackage = '.prepacked'
-const graphName = 'model.onnx'
-const dataName = 'model.onnx.prepacked'
 const sealName = 'seal.json'
+const weightsEnd = '.prepacked'
 
 /** Goes up when the same inputs would give another cache. */
-const revision = 1
+const revision = 2
 
 /**
  * The prepacked form of a package for this machine: found, or made now and sealed last, so that a half-made one is never
@@ -65,17 +64,17 @@ export function prepacked(options: PrepackOptions): Prepacked {
     .slice(0, 16)
   const homes = cacheRoots(options).map((root) => ({ root, home: join(root, name) }))
   const found = homes.find(({ home }) => intact(home))
-  if (found) return { path: join(found.home, graphName), state: 'used', detail: found.home }
+  if (found) return { home: found.home, state: 'used', detail: found.home }
   const failures: string[] = []
   for (const { root, home } of homes) {
     try {
       make(root, home, options)
-      return { path: join(home, graphName), state: 'made', detail: home }
+      return { home, state: 'made', detail: home }
     } catch (error) {
       failures.push(detailOf(error))
     }
   }
-  return { path: null, state: 'unavailable', detail: failures.join('; ') }
+  return { home: null, state: 'unavailable', detail: failures.join('; ') }
 }
 
 const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`
@@ -92,7 +91,7 @@ function make(root: string, home: string, { weightBytes, make: write }: PrepackO
   if (free < needed) throw new Error(`${root} has ${megabytes(free)} free and needs ${megabytes(needed)}`)
   mkdirSync(partial)
   try {
-    write(join(partial, graphName), dataName)
+    write(partial)
     writeFileSync(join(partial, sealName), JSON.stringify(seal(partial)), { flush: true })
     renameSync(partial, home)
   } finally {
@@ -110,33 +109,37 @@ function cacheRoots({ dir, fallback = defaultCache(process.env) }: PrepackOption
 const defaultCache = (env: NodeJS.ProcessEnv): string =>
   join(env.CACHE_DIRECTORY || join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'deapd'), 'prepacked')
 
-interface Seal {
-  readonly graphSha256: string
-  readonly dataBytes: number
-  /** Of samples spread over the weights: reading gigabytes would cost more than prepacking them. */
-  readonly samplesSha256: string
-}
+/** Per file its size and a hash: of samples spread over weights, for reading gigabytes would cost more than prepacking them. */
+type Seal = Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>
 
 const samples = 64
 const sampleBytes = 4096
 
 function seal(home: string): Seal {
-  const dataBytes = statSync(join(home, dataName)).size
-  const hash = createHash('sha256')
+  const files = readdirSync(home).filter((name) => name !== sealName)
+  return Object.fromEntries(
+    files.sort().map((name) => {
+      const path = join(home, name)
+      const hash = createHash('sha256')
+      if (name.endsWith(weightsEnd)) addSamples(hash, path)
+      else hash.update(readFileSync(path))
+      return [name, { bytes: statSync(path).size, sha256: hash.digest('hex') }]
+    }),
+  )
+}
+
+function addSamples(hash: Hash, path: string): void {
   const piece = Buffer.alloc(sampleBytes)
-  const fd = openSync(join(home, dataName), 'r')
+  const bytes = statSync(path).size
+  const fd = openSync(path, 'r')
   try {
     for (let i = 0; i < samples; i++) {
-      const at = Math.floor(((dataBytes - sampleBytes) * i) / (samples - 1))
+      const at = Math.floor(((bytes - sampleBytes) * i) / (samples - 1))
       hash.update(piece.subarray(0, readSync(fd, piece, 0, sampleBytes, Math.max(0, at))))
     }
   } finally {
     closeSync(fd)
   }
-  const graphSha256 = createHash('sha256')
-    .update(readFileSync(join(home, graphName)))
-    .digest('hex')
-  return { graphSha256, dataBytes, samplesSha256: hash.digest('hex') }
 }
 
 function intact(home: string): boolean {

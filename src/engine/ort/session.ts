@@ -1,6 +1,6 @@
 import { DeapdError } from '../../errors.ts'
 import type { Handle, Ort } from './api.ts'
-import { shareArena, useShared } from './arena.ts'
+import { createSession, type SessionOptions, type Source } from './create.ts'
 import { type Placement, profileFolder } from './placement.ts'
 import { type ProviderName, providers } from './providers.ts'
 
@@ -43,90 +43,24 @@ export interface Session {
   close(): void
 }
 
-const ortLoggingWarning = 3
-const optimise = { nothing: 0, everything: 99 } as const
 const arenaAllocator = 1
 const deviceAllocatorType = 0
 const defaultMemory = 0
 
-/**
- * Threads spin for this long between two pieces of a run, because waking them costs more than most pieces; they stop at once
- * when the run ends, so that a paced or idle engine burns nothing.
- */
-const spinMicroseconds = 100
-
-/**
- * The library starts what it saves on a page border from this size on. Below, the kernel would find its parts elsewhere in
- * a mapped block than it put them (they lie on cache lines of memory, not of the block) and compute nonsense: those weights stay in
- * the graph file and are prepacked at every load.
- */
-const smallestMappedBytes = 1 << 20
-
-export interface SessionOptions {
-  readonly provider?: ProviderName
-  /** The file is a graph that `save` wrote: it is optimised, and its weights are prepacked and only mapped. */
-  readonly prepacked?: boolean
-  /** Writes the optimised graph here, and its prepacked weights beside it into the file `data`. */
-  readonly save?: { readonly graph: string; readonly data: string }
-  /** Intermediate results lie where those of other such sessions do, which must not run at the same time. */
-  readonly sharedArena?: boolean
-  /** True, the default: attention goes over keys and values in tiles, false: over all of them at once. */
-  readonly flashAttention?: boolean
-}
-
-/** A switch of the library's, looked at when the kernels of a session are made. */
-const noFlashAttention = 'ORT_GQA_DISABLE_FLASH_ATTENTION'
-
-/** Does something while an environment variable is 1. */
-function withSwitch<T>(name: string | undefined, make: () => T): T {
-  if (name === undefined) return make()
-  const before = process.env[name]
-  process.env[name] = '1'
-  try {
-    return make()
-  } finally {
-    if (before === undefined) delete process.env[name]
-    else process.env[name] = before
-  }
-}
-
-/** Loads a model file. `threads` is the number of intra-op threads. Throws `engine_failed`. */
-export function openSession(
-  ort: Ort,
-  modelPath: string,
-  threads: number,
-  { provider = 'cpu', prepacked = false, save, sharedArena = false, flashAttention = true }: SessionOptions = {},
-): Session {
+/** Opens a graph. `threads` is the number of intra-op threads. Throws `engine_failed`. */
+export function openSession(ort: Ort, source: Source, threads: number, options: SessionOptions = {}): Session {
+  const { provider = 'cpu' } = options
   const profile = provider === 'cpu' ? null : profileFolder()
-  const env = ort.create('CreateEnv', ortLoggingWarning, 'deapd')
-  const options = ort.create('CreateSessionOptions')
-  ort.check('SetSessionLogSeverityLevel', options, ortLoggingWarning)
-  ort.check('SetSessionGraphOptimizationLevel', options, prepacked ? optimise.nothing : optimise.everything)
-  ort.check('SetIntraOpNumThreads', options, threads)
-  if (sharedArena) {
-    shareArena(ort, env)
-    // A plan of the memory of every combination of shapes that was ever run would be kept as well.
-    ort.check('DisableMemPattern', options)
-  }
-  const entries = {
-    'session.intra_op.allow_spinning': '1',
-    'session.intra_op.spin_duration_us': String(spinMicroseconds),
-    'session.force_spinning_stop': '1',
-    ...(sharedArena && { [useShared]: '1' }),
-    ...(save && {
-      'session.save_external_prepacked_constant_initializers': '1',
-      'session.optimized_model_external_initializers_file_name': save.data,
-      'session.optimized_model_external_initializers_min_size_in_bytes': String(smallestMappedBytes),
-    }),
-  }
-  for (const [key, value] of Object.entries(entries)) ort.check('AddSessionConfigEntry', options, key, value)
-  if (save) ort.check('SetOptimizedModelFilePath', options, save.graph)
-  if (profile) ort.check('EnableProfiling', options, profile.prefix)
-  providers[provider].append(ort, options)
-  const session = withSwitch(flashAttention ? undefined : noFlashAttention, () =>
-    ort.create('CreateSession', env, modelPath, options),
-  )
-  ort.release('ReleaseSessionOptions', options)
+  return sessionOver(ort, createSession(ort, source, threads, options, profile?.prefix), provider, profile)
+}
+
+/** What there is to do with a session that has been made. */
+export function sessionOver(
+  ort: Ort,
+  session: Handle,
+  provider: ProviderName = 'cpu',
+  profile: ReturnType<typeof profileFolder> | null = null,
+): Session {
   const memory = ort.create('CreateCpuMemoryInfo', arenaAllocator, defaultMemory)
   const device = deviceAllocator(ort, session, provider)
 

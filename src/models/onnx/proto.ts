@@ -149,7 +149,7 @@ export function encodeModel(graph: Graph): Uint8Array {
   ).finish()
 }
 
-/** Reads a model.onnx back, for checks. */
+/** Reads a model.onnx back that `encodeModel` wrote. */
 export function decodeModel(bytes: Uint8Array): { graph: Graph } {
   return Model.toObject(Model.decode(bytes), { arrays: true }) as unknown as { graph: Graph }
 }
