@@ -8,6 +8,7 @@ import { openPackage } from '../models/package.ts'
 import { benchModel } from './bench.ts'
 import type { Routes } from './complexity/routes.ts'
 import { failure } from './failure.ts'
+import { keepPagesSmall } from './forked.ts'
 import type { Loaded } from './generation.ts'
 import { readHeadroom, requireRoom, roomBytes } from './headroom.ts'
 import { kvBytesPerSequence } from './kv-cache.ts'
@@ -86,8 +87,9 @@ function load({
   const room = roomBytes(readHeadroom()) ?? Number.POSITIVE_INFINITY
   const sequences = Math.max(1, Math.min(maxSequences, Math.floor((room * cachePart) / model.kvBytes)))
   scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, drafts, requireRoom, send })
-  // What loading left is not collected later: see client.ts.
+  // What loading left is not collected later: see forked.ts.
   tidy()
+  keepPagesSmall()
   send({
     type: 'loaded',
     manifest,
