@@ -12,7 +12,7 @@ import { openTogether } from './together.ts'
 
 /**
  * A large package is prepacked in parts, each a session of its own, because the library takes one thread to make a session,
- * whatever it finds prepacked: parts are made at the same time. Below a gigabyte a part, running it costs more than it saves.
+ * whatever it finds prepacked: parts are made at the same time. Smaller ones would shorten a start that is short anyway.
  */
 const partBytes = 1e9
 const mostParts = 4
