@@ -14,7 +14,7 @@ const setHugePagesDisabled = 41
 
 /** How the engine's process is started. */
 export function forkOptions({ files }: Manifest, env: NodeJS.ProcessEnv = process.env): ForkOptions {
-  const large = (files[dataFile]?.bytes ?? 0) >= largeBytes
+  const large = process.platform === 'linux' && (files[dataFile]?.bytes ?? 0) >= largeBytes
   const tunables = [env.GLIBC_TUNABLES, large && hugePages].filter(Boolean).join(':')
   return {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

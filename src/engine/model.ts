@@ -13,9 +13,9 @@ export interface Sequence {
   readonly slot: number
   readonly length: number
   /**
-   * Runs `ids` after the tokens already in the cache, at `level` (in several runs where the provider needs it), and returns the logits of the positions from
-   * `logitsFrom` (counted within `ids`) on, [positions, vocabulary]. The array is reused by the next run. `room` gives the
-   * memory of the logits of several tokens, for those who run so many that its garbage would count.
+   * Runs `ids` after the tokens already in the cache, at `level` (in several runs where the provider needs it), and returns the
+   * logits of the positions from `logitsFrom` (counted within `ids`) on, [positions, vocabulary]. The array is reused by the
+   * next run. `room` gives the memory of the logits of several tokens, for those who run so many that its garbage would count.
    */
   run(ids: readonly number[], level: number, logitsFrom: number, room?: Room): Float32Array
   /** Forgets all positions from `length` on: a rejected draft, or what a new prompt does not share with the old one. */

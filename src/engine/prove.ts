@@ -13,8 +13,8 @@ export interface Proof {
   readonly widestRun: number
 }
 
-/** What holds for a whole piece of a prompt is taken to hold for longer ones, which only scoring runs. */
-const wholePiece = defaultPrefillChunk
+/** Nothing longer than an ordinary piece of a prompt is tried, and so nothing longer is run; the CPU has no such limit. */
+const mostTokens = defaultPrefillChunk
 
 /**
  * Runs that compute the same differ by rounding: their worst row by 0.3 % at most in float16, here and in what we tried (root
@@ -39,16 +39,17 @@ export function prove(
     throw new DeapdError('engine_failed', { detail: `${provider} computes no numbers from this package` })
   }
   const placement = describePlacement(session.placement(), provider)
-  const widestRun = widestTrueRun(sequence, level, Math.min(wholePiece, contextTokens))
-  if (widestRun === Number.POSITIVE_INFINITY) return { description: placement, widestRun }
+  const most = Math.min(mostTokens, contextTokens)
+  const widestRun = widestTrueRun(sequence, level, most)
+  if (2 * widestRun > most) return { description: placement, widestRun }
   return { description: `${placement}; ${widestRun} tokens a run, because more came out otherwise`, widestRun }
 }
 
 /**
- * The most tokens that one run computes as two runs of half as many do, whose halves are compared the same way, down to single
- * tokens; no limit when a whole piece does. Leaves the sequence empty.
+ * The most tokens, a power of two up to `most`, that one run computes as two runs of half as many do, whose halves are compared
+ * the same way, down to single tokens. Leaves the sequence empty.
  */
-export function widestTrueRun(sequence: Sequence, level: number, most = wholePiece): number {
+export function widestTrueRun(sequence: Sequence, level: number, most = mostTokens): number {
   const vocabulary = sequence.run([0], level, 0).length
   const ids = Array.from({ length: most }, (_, i) => (i * 7919 + 3) % vocabulary)
   const logitsOf = (width: number, total: number): Float32Array => {
@@ -60,10 +61,13 @@ export function widestTrueRun(sequence: Sequence, level: number, most = wholePie
   let width = 1
   while (2 * width <= most && holds(2 * width)) width *= 2
   sequence.truncate(0)
-  return 2 * width > most ? Number.POSITIVE_INFINITY : width
+  return width
 }
 
-/** Root mean square of what rows of logits differ by, over that of how far they are from their mean, of the worst row; NaN where one is in them. */
+/**
+ * Root mean square of what rows of logits differ by, over that of how far they are from their mean, of the worst row; NaN where
+ * one is in them.
+ */
 function difference(one: Float32Array, other: Float32Array, vocabulary: number): number {
   const rows = Array.from({ length: one.length / vocabulary }, (_, row) => {
     const [a, b] = [one, other].map((all) => all.subarray(row * vocabulary, (row + 1) * vocabulary))
@@ -74,7 +78,7 @@ function difference(one: Float32Array, other: Float32Array, vocabulary: number):
   return Math.max(...rows)
 }
 
-/** Runs `ids` in pieces of at most `width` tokens; returns what one run would, the logits of the positions from `logitsFrom` on. */
+/** Runs `ids` in pieces of at most `width` tokens; returns what one run would: the logits from position `logitsFrom` on. */
 export function inPieces(
   ids: readonly number[],
   width: number,

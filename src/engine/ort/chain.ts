@@ -30,13 +30,12 @@ export function chain(links: readonly Link[], { like, width, type }: Handed): Se
       let handed: Tensor[] = []
       const hand = ([batch, tokens]: readonly number[]): void => {
         for (const tensor of handed) first.releaseTensor(tensor)
-        handed = links.slice(1).map((_, i) => {
-          const { hands } = links[i]
+        handed = links.flatMap(({ hands }, i) => {
+          if (hands === null) return []
           const tensor = first.tensor(type, [batch, tokens, width], new arrays[type](batch * tokens * width))
-          if (hands === null) return tensor
           bindings[i].output(hands, tensor)
           bindings[i + 1].input(hands, tensor)
-          return tensor
+          return [tensor]
         })
       }
       return {

@@ -4,6 +4,7 @@ import { type ProviderName, providers } from './providers.ts'
 
 const ortLoggingWarning = 3
 const optimise = { nothing: 0, everything: 99 } as const
+
 /**
  * Threads spin for this long between two pieces of a run, because waking them costs more than most pieces; they stop at once
  * when the run ends, so that a paced or idle engine burns nothing.
