@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { mock } from 'node:test'
 import fc from 'fast-check'
 import t from 'tap'
 import { boards, findBoard } from '../src/board/boards/index.ts'
@@ -296,6 +297,41 @@ t.test('who reads after a delay finds the sensors up to date', async (t) => {
   twin.catchUp(300)
   t.ok(((await source.read(300)).totalWatts ?? 0) > rest + 5)
   twin.stop()
+})
+
+t.test('the sensor converts every 45 ms, however timers and readers come together', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  let clockMs = 0
+  const root = join(t.testdir(), 'root')
+  const twin = createTwin({ board, root, now: () => clockMs })
+  twin.start()
+  const seen: number[] = []
+  const look = () => {
+    if (clockMs > 100) seen.push(Number(readFileSync(join(root, 'sys/class/hwmon/hwmon1/curr1_input'), 'utf8')))
+  }
+  /** Steps of 20 ms without a pause between them, each told of 3 ms after it began. */
+  const pass = (ms: number) => {
+    for (const untilMs = clockMs + ms; clockMs < untilMs; ) {
+      clockMs += 1
+      if (clockMs % 20 === 3) twin.addStep({ parts: mine, startedAtMs: clockMs - 3, seconds: 0.02, work: decode })
+    }
+  }
+  while (clockMs < 5000) {
+    pass(30)
+    mock.timers.tick(30)
+    look()
+    // The process is held up; then a reader has its turn before the timer has.
+    pass(22)
+    twin.catchUp(clockMs)
+    look()
+    pass(1)
+    mock.timers.tick(23)
+    look()
+  }
+  twin.stop()
+  const [least, most] = [Math.min(...seen), Math.max(...seen)]
+  t.ok(least > 0.8 * most, `the same load shows ${least} to ${most} mA`)
 })
 
 t.test('a damaged clock file is no cap; settling is exact; bills are forgotten', async (t) => {

@@ -50,7 +50,7 @@ export interface Twin {
   pace(cost: ModelCost): ReturnType<typeof paceOf>
   /** One refresh of plant, sensors and clock, for tests and simulations that keep their own time. */
   refresh(atMs: number): void
-  /** A refresh if one is due: whoever reads in a process that was held up finds what a real sensor would show. */
+  /** The conversion that is due, if any: whoever reads in a process that was held up finds what a real sensor would show. */
   catchUp(atMs: number): void
 }
 
@@ -61,7 +61,7 @@ export function createTwin(options: TwinOptions): Twin {
   const virtual = createVirtualBoard({ board, seed, startMs: now(), ambientCelsius })
   const faults = watchFaults(root)
   let zonesAtMs = Number.NEGATIVE_INFINITY
-  let refreshedAtMs = now()
+  let dueAtMs = now() + refreshMs
   let timer: NodeJS.Timeout | null = null
   obeyTree()
 
@@ -76,8 +76,24 @@ export function createTwin(options: TwinOptions): Twin {
     return { atMs, joules, staticJoules, requests }
   }
 
+  /**
+   * A sensor converts every 45 ms, whoever looks or is late. Refreshes as timers and readers happen to come would show means of a
+   * millisecond between two that come together: of a gap between two steps, or of all that was told late.
+   */
+  function catchUp(atMs: number): void {
+    if (atMs < dueAtMs) return
+    const periods = Math.floor((atMs - dueAtMs) / refreshMs)
+    refresh(dueAtMs + periods * refreshMs)
+  }
+
+  function follow(): void {
+    catchUp(now())
+    timer = setTimeout(follow, Math.max(1, Math.ceil(dueAtMs - now())))
+    timer.unref()
+  }
+
   function refresh(atMs: number): void {
-    refreshedAtMs = atMs
+    dueAtMs = atMs + refreshMs
     const injected = faults.changed()
     if (injected !== null) virtual.setFaults(injected)
     virtual.refresh(atMs)
@@ -100,11 +116,10 @@ export function createTwin(options: TwinOptions): Twin {
   return {
     root,
     start() {
-      timer ??= setInterval(() => refresh(now()), refreshMs)
-      timer.unref()
+      if (timer === null) follow()
     },
     stop() {
-      if (timer !== null) clearInterval(timer)
+      if (timer !== null) clearTimeout(timer)
       timer = null
       // A tree that cannot be written or read would stay behind for the next start.
       tree.refuseClocks(false)
@@ -113,6 +128,7 @@ export function createTwin(options: TwinOptions): Twin {
     },
     addStep: virtual.addStep,
     settle(atMs) {
+      catchUp(atMs)
       virtual.settle(atMs)
       return energy()
     },
@@ -123,8 +139,6 @@ export function createTwin(options: TwinOptions): Twin {
     tjCelsius: () => virtual.sensed().tjCelsius,
     pace: (cost) => paceOf(virtual.board().model, cost, virtual.gpuHz(), virtual.cpuHz()),
     refresh,
-    catchUp(atMs) {
-      if (atMs - refreshedAtMs >= refreshMs) refresh(atMs)
-    },
+    catchUp,
   }
 }
