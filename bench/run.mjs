@@ -36,7 +36,7 @@ import { start } from './sections/start.mjs'
 
 /** What each section wants running while it measures. */
 const sections = {
-  speed: { run: speed, needs: ['deapd', 'llama', 'readers'] },
+  speed: { run: speed, needs: ['deapd', 'wide', 'llama', 'readers'] },
   prefill: { run: prefill, needs: ['deapd', 'llama'] },
   levels: { run: levels, needs: ['deapd'] },
   context: { run: context, needs: ['deapd'] },
@@ -73,7 +73,8 @@ const shape = syntheticShape(name, flags.quick ? 4 : undefined)
 const llamaVersion = installLlama()
 const folder = syntheticFolder(process.env)
 mkdirSync(folder, { recursive: true })
-const { dir } = syntheticPackage({ name, layers: shape.layers, block: 128, levels: 8, seed: 1, folder })
+const packageOf = (block) => syntheticPackage({ name, layers: shape.layers, block, levels: 8, seed: 1, folder }).dir
+const dir = packageOf(128)
 const gguf = join(folder, `${name}-${shape.layers}x-q4_0-s1.gguf`)
 writeNoiseModel(gguf, name, { ...shape, ropeTheta: syntheticConfigs[name].rope_theta }, 1)
 log(`deapd: ${dir}\nllama.cpp: ${gguf}`)
@@ -82,6 +83,7 @@ const file = flags.out ?? fileURLToPath(new URL(flags.quick ? 'results-quick.jso
 const results = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { sections: {} }
 const kinds = {
   deapd: () => startDeapd(dir, threads),
+  wide: () => startDeapd(packageOf(256), threads),
   daemon: () => startDaemon(dir, threads),
   readers: () => startReaders(threads),
   llama: () => startLlama(gguf, threads, 768),

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { calibrateKv } from '../src/engine/calibrate.ts'
 import { type Engine, type EngineAnswer, startEngine } from '../src/engine/client.ts'
-import { forkOptions, keepPagesSmall } from '../src/engine/forked.ts'
+import { forkOptions, settleMemory } from '../src/engine/forked.ts'
 import { largestFreeBlock, readHeadroom, requireBlocks, requireRoom } from '../src/engine/headroom.ts'
 import { spansOver } from '../src/engine/kv-cache.ts'
 import { chooseLevel, lowestCachedLevel } from '../src/engine/levels.ts'
@@ -265,20 +265,22 @@ t.test('sessions are made at the same time, and one that cannot be made fails th
 })
 
 t.test(
-  'the process of a large model asks for huge pages until it has started, beside what the user asks of the C library',
+  'the process of a large model asks for huge pages and one heap until it has started, beside what the user asks of the C library',
   async (t) => {
     const { manifest } = openPackage(await tinyPackage(t))
     const large = { ...manifest, files: { 'model.onnx.data': { bytes: 4e9, sha256: '' } } }
     t.same(forkOptions(manifest, { A: 'b' }).env, { A: 'b' })
-    t.same(forkOptions(large, { A: 'b' }).env, { A: 'b', GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' })
+    const asked =
+      'glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296'
+    t.same(forkOptions(large, { A: 'b' }).env, { A: 'b', GLIBC_TUNABLES: asked })
     const own = { GLIBC_TUNABLES: 'glibc.malloc.arena_max=2' }
     t.same(forkOptions(manifest, own).env, own)
-    t.same(forkOptions(large, own).env, { GLIBC_TUNABLES: 'glibc.malloc.arena_max=2:glibc.malloc.hugetlb=1' })
+    t.same(forkOptions(large, own).env, { GLIBC_TUNABLES: `${asked}:glibc.malloc.arena_max=2` })
     const allowed = () => /^THP_enabled:\s+(\d)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
     const before = allowed()
-    keepPagesSmall(own)
+    settleMemory(own)
     t.equal(allowed(), before, 'nothing was asked for')
-    keepPagesSmall(forkOptions(large, own).env)
+    settleMemory(forkOptions(large, own).env)
     t.ok([undefined, '0'].includes(allowed()), 'when it has started it takes small ones again')
   },
 )

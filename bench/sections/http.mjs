@@ -1,6 +1,7 @@
 import { quantile, spread } from '../../dist/evaluate/statistics/quantiles.js'
 import { calmly } from '../calm.mjs'
 import { watchOthers } from '../others.mjs'
+import { startSleeper } from '../sleeper.mjs'
 
 const prompt = (tokens, salt) => Array.from({ length: tokens }, (_, i) => 300 + ((salt * 104_729 + i * 7919) % 200))
 
@@ -16,7 +17,7 @@ const othersMs = 2
 /**
  * What the daemon adds: the time between two tokens as a client sees them less the engine's time for the second, token by
  * token; and the time to the first byte less the engine's for the prompt. Tokens during which other programs ran are
- * counted and told of by themselves.
+ * counted and told of by themselves, and how late a thread that only sleeps is meanwhile.
  */
 export async function http({ daemon, rounds, log }) {
   const alone = []
@@ -32,6 +33,7 @@ export async function http({ daemon, rounds, log }) {
     return { ...seen, others, steps: await daemon.steps() }
   }
   lookAside = await watchOthers([...daemon.pids(), process.pid], answer)
+  const sleeper = startSleeper()
   for (let round = 0; round < rounds; round++) {
     const { sentMs, arrivals, others, steps } = await calmly(daemon.pids(), answer, { tries })
     if (steps.length === 0)
@@ -56,12 +58,15 @@ export async function http({ daemon, rounds, log }) {
     log(`http, round ${round + 1} of ${rounds}: ${arrivals.length} tokens in ${steps.length} steps`)
   }
   const all = [...alone, ...beside]
+  const lateMs = sleeper.lateMs()
+  await sleeper.close()
   return {
     values: {
       http_median: quantile(all, 0.5),
       http_p99: quantile(all, 0.99),
       http_p99_alone: quantile(alone, 0.99),
       http_first: spread(first),
+      sleeper_p99: quantile(lateMs, 0.99),
     },
     details: { tokens: all.length, beside_others: beside.length, cost_ms: { ...spread(all), p90: quantile(all, 0.9) } },
   }

@@ -21,6 +21,7 @@ const models = [
 const ours = [
   { form: 'fp32', quantisation: 'none', block: 128 },
   { form: 'int8', quantisation: 'int8', block: 128 },
+  { form: 'int4 block 256', quantisation: 'int4', block: 256 },
   { form: 'int4 block 128', quantisation: 'int4', block: 128 },
   { form: 'int4 block 32', quantisation: 'int4', block: 32 },
 ]

@@ -8,7 +8,7 @@ import { openPackage } from '../models/package.ts'
 import { benchModel } from './bench.ts'
 import type { Routes } from './complexity/routes.ts'
 import { failure } from './failure.ts'
-import { keepPagesSmall } from './forked.ts'
+import { settleMemory } from './forked.ts'
 import type { Loaded } from './generation.ts'
 import { readHeadroom, requireRoom, roomBytes } from './headroom.ts'
 import { kvBytesPerSequence } from './kv-cache.ts'
@@ -89,7 +89,7 @@ function load({
   scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, drafts, requireRoom, send })
   // What loading left is not collected later: see forked.ts.
   tidy()
-  keepPagesSmall()
+  settleMemory()
   send({
     type: 'loaded',
     manifest,

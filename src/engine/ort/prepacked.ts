@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import {
   closeSync,
   existsSync,
@@ -17,6 +17,7 @@ import {
 import { homedir } from 'node:os'
 import { basename, join } from 'node:path'
 import { detailOf } from '../../errors.ts'
+import { hashFile } from '../../models/package.ts'
 
 /** What prepacked weights depend on: any change makes them anew. */
 export interface PrepackKey {
@@ -110,7 +111,7 @@ const defaultCache = (env: NodeJS.ProcessEnv): string =>
   join(env.CACHE_DIRECTORY || join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'deapd'), 'prepacked')
 
 /** Per file its size and a hash: of samples spread over weights, for reading gigabytes would cost more than prepacking them. */
-type Seal = Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>
+type Seal = Readonly<Record<string, ReturnType<typeof hashFile>>>
 
 const samples = 64
 const sampleBytes = 4096
@@ -120,15 +121,14 @@ function seal(home: string): Seal {
   return Object.fromEntries(
     files.sort().map((name) => {
       const path = join(home, name)
-      const hash = createHash('sha256')
-      if (name.endsWith(weightsEnd)) addSamples(hash, path)
-      else hash.update(readFileSync(path))
-      return [name, { bytes: statSync(path).size, sha256: hash.digest('hex') }]
+      const { bytes, sha256 } = name.endsWith(weightsEnd) ? hashSamples(path) : hashFile(path)
+      return [name, { bytes, sha256 }]
     }),
   )
 }
 
-function addSamples(hash: Hash, path: string): void {
+function hashSamples(path: string): ReturnType<typeof hashFile> {
+  const hash = createHash('sha256')
   const piece = Buffer.alloc(sampleBytes)
   const bytes = statSync(path).size
   const fd = openSync(path, 'r')
@@ -137,6 +137,7 @@ function addSamples(hash: Hash, path: string): void {
       const at = Math.floor(((bytes - sampleBytes) * i) / (samples - 1))
       hash.update(piece.subarray(0, readSync(fd, piece, 0, sampleBytes, Math.max(0, at))))
     }
+    return { sha256: hash.digest('hex'), bytes }
   } finally {
     closeSync(fd)
   }

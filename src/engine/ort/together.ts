@@ -15,7 +15,7 @@ export interface OpenerOrder {
   readonly library: string
   readonly openings: readonly Opening[]
   readonly threads: number
-  /** [the next opening that nobody has taken, how many are done] */
+  /** [how many openings somebody has taken, how many are done] */
   readonly counters: Int32Array
   readonly port: MessagePort
 }
@@ -31,7 +31,7 @@ const [next, done] = [0, 1]
 /**
  * Makes sessions at the same time, each in a thread: the library packs weights in one, even those that it then takes from a file.
  * Whoever is free takes the next, this thread too; so nothing waits for a thread that does not start. Handles in the order
- * of the openings. Throws `engine_failed`.
+ * of the openings, which are taken from the last on: it has the output matrix and takes longest. Throws `engine_failed`.
  */
 export function openTogether(ort: Ort, openings: readonly Opening[], threads: number): readonly Handle[] {
   const counters = new Int32Array(new SharedArrayBuffer(8))
@@ -67,7 +67,8 @@ export function takeTurns(
   { openings, threads, counters }: Pick<OpenerOrder, 'openings' | 'threads' | 'counters'>,
   tell: (turn: Turn) => void,
 ): void {
-  for (let index = Atomics.add(counters, next, 1); index < openings.length; index = Atomics.add(counters, next, 1)) {
+  for (let taken = Atomics.add(counters, next, 1); taken < openings.length; taken = Atomics.add(counters, next, 1)) {
+    const index = openings.length - 1 - taken
     const { source, options } = openings[index]
     try {
       tell({ index, handle: createSession(ort, source, threads, options) })
