@@ -4,7 +4,7 @@ import { findBoard } from '../src/board/boards/index.ts'
 import { partShares, type RunShape, runWork, workSeconds, workWatts } from '../src/board/work.ts'
 import { batteryLeft } from '../src/energy/battery.ts'
 import { billOf } from '../src/energy/bill.ts'
-import { busyBetween, type TimedWork, worksAfter } from '../src/energy/busy.ts'
+import { lateBetween, ranBetween, sharesBetween, type TimedWork, worksAfter } from '../src/energy/busy.ts'
 import { grams, gridOf, grids } from '../src/energy/carbon.ts'
 import { codecarbonColumns, codecarbonCsv } from '../src/energy/codecarbon.ts'
 import { addSample, emptyMeter } from '../src/energy/integrate.ts'
@@ -105,16 +105,20 @@ t.test('work is cut at the ends of an interval', async (t) => {
       ],
     },
   ] as const
-  const busy = busyBetween(works, 50, 200)
+  const busy = ranBetween(works, 50, 200)
   t.ok(Math.abs(busy.prefillSeconds - 0.05) < 1e-12 && Math.abs(busy.decodeSeconds - 0.1) < 1e-12)
-  t.equal(busy.shares.length, 1)
-  t.ok(Math.abs(busy.shares[0].weight - 15) < 1e-9 && Math.abs(busy.shares[0].seconds - 0.15) < 1e-9)
-  const together = busyBetween(works, 900, 1900)
-  t.equal(together.decodeSeconds, 1, 'a run for two answers is one second of work')
-  t.strictSame(together.shares, [
+  const shares = sharesBetween(works, 50, 200)
+  t.equal(shares.length, 1)
+  t.ok(Math.abs(shares[0].weight - 15) < 1e-9 && Math.abs(shares[0].seconds - 0.15) < 1e-9)
+  t.equal(ranBetween(works, 900, 1900).decodeSeconds, 1, 'a run for two answers is one second of work')
+  t.strictSame(sharesBetween(works, 900, 1900), [
     { requestId: 'a', seconds: 0.5, weight: 1 },
     { requestId: 'b', seconds: 0.5, weight: 3 },
   ])
+  const told = works.map((work) => ({ ...work, toldAtMs: work.startedAtMs + 30 }))
+  const late = (fromMs: number, toMs: number, lateMs = 10) => lateBetween(told, { fromMs, toMs, lateMs })
+  t.strictSame([late(100, 150), late(920, 970), late(930, 980), late(850, 900)], [true, true, false, false])
+  t.notOk(late(900, 950, 30), 'told in time')
   t.strictSame(
     worksAfter(works, 200).map((work) => work.startedAtMs),
     [100, 900],
@@ -203,7 +207,7 @@ function metered(runs: readonly Run[], seed: number, pauseMs = 0) {
     const total = board.total.rails.reduce((sum, rail) => sum + watts[rail], 0)
     const { state, interval } = addSample(meter, { atMs, watts: total }, 150)
     const staticJoules = model.idleWatts * interval.seconds
-    const { shares } = busyBetween(works, atMs - interval.seconds * 1000, atMs)
+    const shares = sharesBetween(works, atMs - interval.seconds * 1000, atMs)
     ledger = book(ledger, { ...interval, staticJoules, shares })
     meter = state
   }

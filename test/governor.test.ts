@@ -1,20 +1,25 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { findBoard } from '../src/board/boards/index.ts'
-import { type Work, workSeconds, workWatts } from '../src/board/work.ts'
+import { totalPower } from '../src/board/reading.ts'
+import { stepWork, type Work, workSeconds, workWatts } from '../src/board/work.ts'
+import { ranBetween, type TimedWork, worksAfter } from '../src/energy/busy.ts'
 import { nextCeiling, rungUnder } from '../src/governor/ceiling.ts'
 import { bindingLimit, runningPhases } from '../src/governor/choose.ts'
 import { prior, workFeatures } from '../src/governor/features.ts'
 import { initialState } from '../src/governor/initial.ts'
 import { expected, learn, variance } from '../src/governor/kalman.ts'
 import { freshPace, learnPace, stepSeconds } from '../src/governor/pace.ts'
-import { freshPlant } from '../src/governor/plant.ts'
+import { freshPlant, predict } from '../src/governor/plant.ts'
 import { pointsOf, thriftiest } from '../src/governor/points.ts'
 import { reasons } from '../src/governor/reasons.ts'
 import { step } from '../src/governor/step.ts'
 import { aimWatts, tuning } from '../src/governor/tuning.ts'
-import type { Decision, GovernorState, Inputs, Limits, Sensed } from '../src/governor/types.ts'
+import type { Decision, GovernorState, Inputs, Limits, Ran, Sensed } from '../src/governor/types.ts'
+import { createWorks } from '../src/governor/works.ts'
 import { perturbed } from '../src/twin/perturb.ts'
+import { sampledWatts } from '../src/twin/sensors.ts'
+import { createVirtualBoard } from '../src/twin/virtual.ts'
 
 const board = findBoard('agx-orin-64gb')
 const { model } = board
@@ -66,6 +71,7 @@ function inputs(state: GovernorState, atMs: number, now: Now = {}): Inputs {
       promptTokens: phase === 'prefill' ? 1000 : 0,
       sequenceBytes: 0.1e9,
       intervalSeconds: tickMs / 1000,
+      told: null,
       decode: { work: decodeWork, seconds: share('decode'), stepSeconds: phase === 'decode' ? seconds : null },
       prefill: {
         work: prefillWork,
@@ -163,6 +169,113 @@ t.test(
     t.match(recovered.explanation, /a moment ago|cannot be true at about/)
   },
 )
+
+t.test('a reading is judged by what ran under it, as soon as that is told', async (t) => {
+  const settled = last(run({ seconds: 4 })).state
+  const rest = { totalWatts: model.idleWatts + 0.2 }
+  const accused = (state: GovernorState) => state.health.fault === 'telemetry_implausible'
+  const busy = { decodeSeconds: tickMs / 1000, prefillSeconds: 0, late: false }
+  /** A step in which nothing was told of the last `untoldMs`, and what is known of the stretches before. */
+  const after = (
+    state: GovernorState,
+    untoldMs: number,
+    now: { last: Ran; before?: Ran; reading?: Partial<Sensed> },
+  ) => {
+    const atMs = state.atMs + tickMs
+    const { reading, load, ...others } = inputs(state, atMs, { reading: now.reading })
+    const seconds = now.last.decodeSeconds
+    const earlier = state.recent.map((_, i) => (i === state.recent.length - 1 ? (now.before ?? busy) : busy))
+    const told = { untilMs: atMs - untoldMs, late: now.last.late, earlier }
+    return step(state, { ...others, reading, load: { ...load, told, decode: { ...load.decode, seconds } } }).state
+  }
+  const none = { ...busy, decodeSeconds: 0 }
+  const work = { totalWatts: settled.health.watts ?? Number.NaN }
+  t.ok(accused(after(settled, 0, { last: busy, reading: rest })), 'all is told: it cannot be true')
+  t.notOk(accused(after(settled, 0, { last: { ...busy, late: true }, reading: rest })), 'told too late for the sensor')
+
+  // Of a run longer than a tick a daemon hears at its end (on a real board), of a pause when the next one begins.
+  const doubtful = after(settled, tickMs, { last: none, reading: rest })
+  t.notOk(accused(doubtful), 'a run may be under way')
+  t.equal(doubtful.waiting.length, 1)
+  t.ok(accused(after(doubtful, 0, { last: busy, before: busy, reading: work })), 'it ran: found out a tick later')
+  t.notOk(accused(after(doubtful, 0, { last: none, before: none, reading: rest })), 'it did not')
+  const ran = after(after(settled, tickMs, { last: none, reading: work }), 0, { last: busy, reading: work })
+  t.notOk(accused(ran), 'it ran, and the sensor had shown it')
+  t.same(ran.waiting, [])
+
+  let silent = doubtful
+  for (let i = 2; i < 9; i += 1) silent = after(silent, i * tickMs, { last: none, before: none, reading: rest })
+  t.notOk(accused(silent), 'what is never told accuses nobody')
+  t.ok(
+    silent.waiting.every(({ atMs }) => silent.atMs - atMs <= tuning.waitMs),
+    'and waits no longer than that',
+  )
+})
+
+/** A board as a daemon sees it whose engine tells of each run when it ends, as on a Jetson: real steps, answer after answer. */
+function toldAtTheEnd(seconds: number, budgetWatts: number): readonly GovernorState[] {
+  const cost = { weightBytes: [1.5e9, 2.2e9, 3e9, 3.6e9], kvBytesPerContextToken: 524_288, flopsPerToken: 13.2e9 }
+  const plant = createVirtualBoard({ board })
+  const worksOf = createWorks(cost)
+  const states = [fresh(budgetWatts)]
+  let works: readonly TimedWork[] = []
+  let freeAtMs = 0
+  let [promptLeft, answerLeft, contextTokens] = [0, 0, 0]
+  for (let atMs = tickMs; atMs <= seconds * 1000; atMs += tickMs) {
+    const state = states[states.length - 1]
+    const { prefillChunk, duty } = state.decision
+    for (; freeAtMs < atMs; contextTokens += 1) {
+      if (promptLeft + answerLeft === 0) [promptLeft, answerLeft, contextTokens] = [200, 64, 0]
+      const phase = promptLeft > 0 ? 'prefill' : 'decode'
+      const tokens = phase === 'prefill' ? Math.min(promptLeft, prefillChunk) : 1
+      const work = stepWork(cost, { phase, level: 3, tokens, contextTokens })
+      const run = { phase, startedAtMs: freeAtMs, seconds: workSeconds(model, plant.gpuHz(), work), parts: [] } as const
+      plant.addStep({ ...run, work })
+      works = [...worksAfter(works, atMs - 500), run]
+      if (phase === 'prefill') promptLeft -= tokens
+      else answerLeft -= 1
+      freeAtMs += (run.seconds / duty) * 1000
+    }
+    plant.run(atMs)
+    const ended = works.filter((work) => work.startedAtMs + work.seconds * 1000 <= atMs)
+    const ran = (fromMs: number, toMs: number) => ({ ...ranBetween(ended, fromMs, toMs), late: false })
+    const untilMs = ended.reduce((latest, work) => Math.max(latest, work.startedAtMs + work.seconds * 1000), 0)
+    const busy = ran(state.atMs, atMs)
+    const work = worksOf({ level: 3, sequences: 1, contextTokens, prefillChunk })
+    const { totalWatts } = totalPower(board, sampledWatts(plant.sensed().rails ?? []))
+    const now = inputs(state, atMs, { reading: { totalWatts }, limits: { budgetWatts }, gpuCapHz: plant.gpuCapHz() })
+    const next = step(state, {
+      ...now,
+      load: {
+        ...now.load,
+        prefilling: promptLeft > 0 ? 1 : 0,
+        promptTokens: promptLeft,
+        told: { untilMs, late: false, earlier: state.recent.map((one) => ran(one.fromMs, one.untilMs)) },
+        decode: { work: work.decode, seconds: busy.decodeSeconds, stepSeconds: null },
+        prefill: { work: work.prefill, seconds: busy.prefillSeconds, stepSeconds: null, tokens: prefillChunk },
+      },
+    })
+    plant.setGpuCap(next.decision.gpuHz)
+    states.push(next.state)
+  }
+  return states
+}
+
+t.test('runs that are told of when they end: no sensor is accused, and the plant is learned as it is', async (t) => {
+  for (const [budgetWatts, leastHz] of [
+    [50, 1_100_000_000],
+    [30, 600_000_000],
+  ]) {
+    const states = toldAtTheEnd(60, budgetWatts)
+    t.same([...new Set(states.slice(1).map(({ health }) => health.fault))], [null], `${budgetWatts} W: no fault`)
+    const { plant, decision } = states[states.length - 1]
+    t.ok(decision.gpuHz >= leastHz, `${budgetWatts} W are used: ${decision.gpuHz / 1e6} MHz`)
+    const learned = predict(plant, workFeatures(model, decision.gpuHz, decodeWork)).watts
+    const truth = model.idleWatts + workWatts(model, decision.gpuHz, decodeWork)
+    t.ok(Math.abs(learned / truth - 1) < 0.1, `${learned} W for ${truth} W`)
+    t.ok(plant.fast.mean[0] < 1.5, `idle ${plant.fast.mean[0]} times the model's`)
+  }
+})
 
 t.test('every reason has a sentence with the figures', async (t) => {
   const figures = {

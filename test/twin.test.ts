@@ -7,7 +7,7 @@ import { boards, findBoard } from '../src/board/boards/index.ts'
 import { detectBoard } from '../src/board/detect.ts'
 import { cpuWatts, leakWatts, runWork, stepWork, type Work, workSeconds, workWatts } from '../src/board/work.ts'
 import { openClocks } from '../src/clocks/capped.ts'
-import { busyBetween, type TimedWork, worksAfter } from '../src/energy/busy.ts'
+import { ranBetween, type TimedWork, worksAfter } from '../src/energy/busy.ts'
 import { paceSeconds } from '../src/engine/scheduling/pace.ts'
 import { initialState } from '../src/governor/initial.ts'
 import { step } from '../src/governor/step.ts'
@@ -495,7 +495,7 @@ t.test('closed loop: real adapters, governor and plant hold a budget that falls 
     const now = twin.settle(atMs)
     rows.push({ atMs, watts: (now.joules - last.joules) / ((now.atMs - last.atMs) / 1000), budget })
     last = now
-    const busy = busyBetween(works, atMs - 50, atMs)
+    const busy = ranBetween(works, atMs - 50, atMs)
     works = worksAfter(works, atMs)
     const { totalWatts, tjCelsius } = await source.read(atMs)
     const next = step(state, {
@@ -521,6 +521,7 @@ t.test('closed loop: real adapters, governor and plant hold a budget that falls 
         promptTokens: 128,
         sequenceBytes: 0,
         intervalSeconds: 0.05,
+        told: null,
         decode: { work: stepWork(cost, token), seconds: busy.decodeSeconds, stepSeconds: null },
         prefill: { work: stepWork(cost, prefill), seconds: busy.prefillSeconds, stepSeconds: null, tokens: 128 },
       },

@@ -3,7 +3,7 @@ import { type Reading, withRuleNamed } from '../board/reading.ts'
 import type { Board } from '../board/types.ts'
 import { type ModelCost, partShares, runWork, workWatts } from '../board/work.ts'
 import { billOf } from '../energy/bill.ts'
-import { busyBetween, type TimedWork, worksAfter } from '../energy/busy.ts'
+import { lateBetween, ranBetween, sharesBetween, type TimedWork, worksAfter } from '../energy/busy.ts'
 import { addSample, emptyMeter } from '../energy/integrate.ts'
 import {
   type Booking,
@@ -16,6 +16,7 @@ import {
 } from '../energy/ledger.ts'
 import type { RequestEnergy } from '../energy/request.ts'
 import { monotonicMs, type StepEvent } from '../engine/protocol.ts'
+import type { Ran } from '../governor/types.ts'
 import type { Twin } from '../twin/board.ts'
 import { energyBetween } from '../twin/since.ts'
 import { createWindows } from './windows.ts'
@@ -33,6 +34,9 @@ export interface AccountantOptions {
   readonly gpuHz: () => number
 }
 
+/** A fifth of a conversion of the simulated sensor: of what it heard of so late it shows much less, and then more than there was. */
+const sensorLateMs = 10
+
 /** Keeps the books: every joule of the meter goes to an answer or to idle. */
 export interface Accountant {
   readonly windows: EnergyWindows
@@ -41,8 +45,10 @@ export interface Accountant {
   /** Bytes that decoding has moved per token it emitted; null before the first. */
   bytesPerToken(): { readonly weights: number; readonly kv: number } | null
   addStep(step: StepEvent): void
-  /** Seconds of prefill and decode between two times. */
-  busy(fromMs: number, toMs: number): { prefillSeconds: number; decodeSeconds: number }
+  /** Seconds of prefill and decode between two times, by what was told so far. */
+  ran(fromMs: number, toMs: number): Ran
+  /** When the last run that was told of ends; nothing is known of what comes after. */
+  toldUntilMs(): number
   /** Books what has become known: on a simulated board everything up to this time, on a real one up to the new reading. */
   settle(atMs: number, reading?: Reading): void
   openAccount(requestId: string): void
@@ -57,7 +63,7 @@ export function createAccountant(options: AccountantOptions): Accountant {
   const method = twin ? 'simulated' : 'measured'
   let ledger = emptyLedger
   let meter = emptyMeter
-  let works: readonly TimedWork[] = []
+  let works: readonly (TimedWork & { readonly toldAtMs: number })[] = []
   let settledMs = options.startMs
   let plant = twin?.settle(options.startMs) ?? null
 
@@ -66,7 +72,7 @@ export function createAccountant(options: AccountantOptions): Accountant {
     const { state, interval } = addSample(meter, { atMs, watts }, options.gapMs())
     const staticJoules = board.model.idleWatts * (interval.seconds - interval.unknownSeconds)
     const fromMs = atMs - interval.seconds * 1000
-    return { booking: { ...interval, staticJoules, shares: busyBetween(works, fromMs, atMs).shares }, state }
+    return { booking: { ...interval, staticJoules, shares: sharesBetween(works, fromMs, atMs) }, state }
   }
 
   const decoded = { weightBytes: 0, kvBytes: 0, tokens: 0 }
@@ -118,10 +124,15 @@ export function createAccountant(options: AccountantOptions): Accountant {
       const joules = workWatts(board.model, options.gpuHz(), work) * seconds
       const shares = partShares(cost, step)
       const parts = step.parts.map(({ requestId }, i) => ({ requestId, share: shares[i], weight: joules * shares[i] }))
-      works = [...worksAfter(works, settledMs - 1000), { phase, startedAtMs, seconds, parts }]
+      works = [...worksAfter(works, settledMs - 1000), { phase, startedAtMs, seconds, parts, toldAtMs: monotonicMs() }]
       twin?.addStep({ startedAtMs, seconds, work, parts })
     },
-    busy: (fromMs, toMs) => busyBetween(works, fromMs, toMs),
+    ran: (fromMs, toMs) => ({
+      ...ranBetween(works, fromMs, toMs),
+      late: twin !== null && lateBetween(works, { fromMs, toMs, lateMs: sensorLateMs }),
+    }),
+    toldUntilMs: () =>
+      works.reduce((latest, { startedAtMs, seconds }) => Math.max(latest, startedAtMs + seconds * 1000), 0),
     settle,
     openAccount: (requestId) => {
       ledger = openRequest(ledger, requestId)

@@ -45,6 +45,7 @@ export function inputsOf(
   const { board, source, engine, accountant, budget, workload, targets } = ports
   const { fromMs, atMs, ladder, state, reading, gpuCapHz } = now
   const { active, queued } = engine.status()
+  const { late, ...seconds } = accountant.ran(fromMs, atMs)
   return {
     atMs,
     ladder,
@@ -63,7 +64,13 @@ export function inputsOf(
       toMs: atMs,
       active,
       queued,
-      busy: accountant.busy(fromMs, atMs),
+      busy: seconds,
+      told: {
+        // With nobody there nothing runs.
+        untilMs: active + queued === 0 ? atMs : accountant.toldUntilMs(),
+        late,
+        earlier: state.recent.map((interval) => accountant.ran(interval.fromMs, interval.untilMs)),
+      },
       prefillChunk: state.decision.prefillChunk,
       changedAtMs: state.changedAtMs,
     }),

@@ -14,6 +14,7 @@ export interface Workload {
     readonly toMs: number
     readonly active: number
     readonly queued: number
+    readonly told: Load['told']
     readonly busy: { readonly prefillSeconds: number; readonly decodeSeconds: number }
     readonly prefillChunk: number
     /** When the GPU clock last changed: a step that began before says nothing about the present one. */
@@ -57,7 +58,7 @@ export function createWorkload(cost: ModelCost, onEdge: () => void): Workload {
           answer.promptLeft = step.phase === 'decode' ? 0 : Math.max(0, total - answer.contextTokens)
         }
       }),
-    load({ fromMs, toMs, active, queued, busy, prefillChunk, changedAtMs }) {
+    load({ fromMs, toMs, active, queued, told, busy, prefillChunk, changedAtMs }) {
       const answers = [...open.values()]
       const decoding = answers.filter(({ promptLeft }) => promptLeft === 0)
       const contextTokens = decoding.reduce((sum, answer) => sum + answer.contextTokens, 0)
@@ -80,6 +81,7 @@ export function createWorkload(cost: ModelCost, onEdge: () => void): Workload {
         decode: { work: decode, seconds: busy.decodeSeconds, stepSeconds: measured('decode') },
         prefill: { work: prefill, seconds: busy.prefillSeconds, stepSeconds: prefillSeconds, tokens: prefillChunk },
         intervalSeconds: (toMs - fromMs) / 1000,
+        told,
       }
     },
   }

@@ -10,21 +10,22 @@ export interface TimedWork {
   readonly parts: readonly { readonly requestId: string; readonly weight: number }[]
 }
 
-export interface Busy {
-  readonly prefillSeconds: number
-  readonly decodeSeconds: number
-  readonly shares: readonly Share[]
+const secondsWithin = ({ startedAtMs, seconds }: TimedWork, fromMs: number, toMs: number): number =>
+  Math.max(0, Math.min(startedAtMs + seconds * 1000, toMs) - Math.max(startedAtMs, fromMs)) / 1000
+
+/** Seconds of either phase in an interval: steps are longer or shorter than ticks and straddle them. */
+export function ranBetween(works: readonly TimedWork[], fromMs: number, toMs: number) {
+  const seconds = { prefill: 0, decode: 0 }
+  for (const work of works) seconds[work.phase] += secondsWithin(work, fromMs, toMs)
+  return { prefillSeconds: seconds.prefill, decodeSeconds: seconds.decode }
 }
 
-/** The part of the works that lies in an interval: steps are longer or shorter than ticks and straddle them. */
-export function busyBetween(works: readonly TimedWork[], fromMs: number, toMs: number): Busy {
+/** Who was at work in an interval. */
+export function sharesBetween(works: readonly TimedWork[], fromMs: number, toMs: number): readonly Share[] {
   const shares = new Map<string, Share>()
-  const seconds = { prefill: 0, decode: 0 }
   for (const work of works) {
-    const endMs = work.startedAtMs + work.seconds * 1000
-    const overlap = (Math.min(endMs, toMs) - Math.max(work.startedAtMs, fromMs)) / 1000
-    if (!(overlap > 0)) continue
-    seconds[work.phase] += overlap
+    const overlap = secondsWithin(work, fromMs, toMs)
+    if (overlap === 0) continue
     for (const { requestId, weight } of work.parts) {
       const before = shares.get(requestId)
       shares.set(requestId, {
@@ -34,7 +35,17 @@ export function busyBetween(works: readonly TimedWork[], fromMs: number, toMs: n
       })
     }
   }
-  return { prefillSeconds: seconds.prefill, decodeSeconds: seconds.decode, shares: [...shares.values()] }
+  return [...shares.values()]
+}
+
+/** Whether anything ran in an interval that was told of more than `lateMs` after it had begun, and not yet. */
+export function lateBetween(
+  works: readonly (TimedWork & { readonly toldAtMs: number })[],
+  { fromMs, toMs, lateMs }: { readonly fromMs: number; readonly toMs: number; readonly lateMs: number },
+): boolean {
+  return works.some(
+    ({ startedAtMs, toldAtMs }) => toldAtMs - startedAtMs > lateMs && startedAtMs < toMs && toldAtMs > fromMs,
+  )
 }
 
 /** The works that reach beyond this time: what to keep for the next interval. */

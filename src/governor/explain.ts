@@ -13,7 +13,8 @@ export function explain(
     fromHz: state.gpuHz,
     toHz: decision.gpuHz,
     predictedWatts: decision.predictedWatts,
-    measuredWatts: reading?.totalWatts ?? null,
+    // A fault is that of the reading judged last.
+    measuredWatts: (state.health.fault === null ? reading?.totalWatts : state.health.watts) ?? null,
     expectedWatts: state.expectedWatts,
     tjCelsius: reading?.tjCelsius ?? null,
     throttleCelsius: limits.throttleCelsius,

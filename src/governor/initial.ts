@@ -56,6 +56,7 @@ export function initialState(start: {
     plant: freshPlant,
     pace: freshPace,
     recent: [],
+    waiting: [],
     health: unread,
     backlog: 0,
     barred: null,

@@ -33,6 +33,7 @@ export function soundInputs(inputs: Inputs): Inputs {
       promptTokens: positive(load.promptTokens),
       sequenceBytes: positive(load.sequenceBytes),
       intervalSeconds: positive(load.intervalSeconds),
+      told: load.told === null || Number.isNaN(load.told.untilMs) ? null : load.told,
       decode: soundPhase(load.decode),
       prefill: { ...soundPhase(load.prefill), tokens: Math.max(1, positive(load.prefill.tokens)) },
     },

@@ -15,6 +15,8 @@ export const tuning = {
   windowKeptMs: 400,
   /** A step this long after the one before comes late (50 ms are due under load): it judges no sensor by what ran. */
   lateMs: 75,
+  /** A reading is judged when it is known what ran under it, or after this long. */
+  waitMs: 250,
   /** How long a cap that went over the budget is not tried again; doubles up to the most. */
   barMs: 5000,
   barMostMs: 60_000,

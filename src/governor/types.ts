@@ -58,6 +58,23 @@ export interface PhaseLoad {
   readonly stepSeconds: number | null
 }
 
+/** What ran in a stretch between two decisions. */
+export interface Ran {
+  readonly decodeSeconds: number
+  readonly prefillSeconds: number
+  /** True where the sensors cannot show it as it was: a simulated board hears of a run no sooner than we do. */
+  readonly late: boolean
+}
+
+/** How far the engine's word goes: a run is told of when it is computed, and may have begun long before. */
+export interface Told {
+  /** All that ran before is known; what runs since may be told later. */
+  readonly untilMs: number
+  /** The last stretch (whose seconds are those of the phases), and those of `GovernorState.recent` by what is known now. */
+  readonly late: boolean
+  readonly earlier: readonly Ran[]
+}
+
 export interface Load {
   readonly active: number
   readonly queued: number
@@ -69,6 +86,8 @@ export interface Load {
   readonly decode: PhaseLoad
   readonly prefill: PhaseLoad & { readonly tokens: number }
   readonly intervalSeconds: number
+  /** Null where all is told while it runs. */
+  readonly told: Told | null
 }
 
 /** Everything one step may look at. Times are monotonic milliseconds passed in; nothing is read from a clock. */
@@ -170,6 +189,8 @@ export interface GovernorState {
   readonly plant: Plant
   readonly pace: Pace
   readonly recent: readonly Interval[]
+  /** Readings that are judged when it is known what ran under them. */
+  readonly waiting: readonly Sensed[]
   readonly health: Health
   /** Part of the time, low-passed, in which requests had to wait: then a faster step is worth its idle watts. */
   readonly backlog: number

@@ -138,6 +138,7 @@ export function simulate(options: SimulationOptions): Figures {
           tokens: prefillChunk,
         },
         intervalSeconds: (now - lastTickMs) / 1000,
+        told: null,
       },
     }
     options.onInputs?.(inputs)
