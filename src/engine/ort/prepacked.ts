@@ -52,7 +52,7 @@ const sealName = 'seal.json'
 const weightsEnd = '.prepacked'
 
 /** Goes up when the same inputs would give another cache. */
-const revision = 2
+const revision = 3
 
 /**
  * The prepacked form of a package for this machine: found, or made now and sealed last, so that a half-made one is never
