@@ -28,6 +28,9 @@ export function family(pid) {
 /** What was accepted, for the report: how much of the time threads had to wait, at worst, and what was made again. */
 export const disturbance = { worst: 0, repeated: 0, disturbed: 0 }
 
+/** For work that takes seconds: in so long something always ran beside it, and twelve tries would take half an hour. */
+export const fewTries = { tries: 3 }
+
 /**
  * The result of `work`, which lets the processes `pids` compute: of the first try with at most `most` of its time spent waiting, or
  * of the calmest of `tries`.

@@ -1,5 +1,5 @@
 /** llama.cpp's process from outside, with the same words as deapd.mjs. */
-import { calmly } from './calm.mjs'
+import { calmly, fewTries } from './calm.mjs'
 import { startProcess } from './process.mjs'
 
 /** Loads the file and makes contexts of `contextTokens` with and without flash attention, as listed. */
@@ -12,7 +12,7 @@ export async function startLlama(path, threads, contextTokens, flashAttention = 
       pid: child.pid,
       loaded,
       decode: (options) => calmly([child.pid], () => child.ask('decode', options)),
-      prefill: (options) => calmly([child.pid], () => child.ask('prefill', options)),
+      prefill: (options) => calmly([child.pid], () => child.ask('prefill', options), fewTries),
       nll: (options) => child.ask('nll', options),
       close: () => child.close(),
     }
