@@ -69,10 +69,6 @@ function figures({ speed, prefill, levels, memory, start, http, streams }) {
       ])
     }
     rows.push(['decode, smallest level, ms/token', say(ms.deapd_low, 1), ''])
-    if (ms.wide_128) {
-      const [full, low] = [ms.wide_128, ms.wide_low].map((times) => say(times, 1))
-      rows.push(['decode in blocks of 256, context 128: full level and smallest, ms/token', `${full}, ${low}`, ''])
-    }
     if (bandwidth) rows.push(['read bandwidth of the machine, GB/s', say(bandwidth, 1), ''])
   }
   for (const [tokens, { tokens_per_second: rate, flash_attention_of_llama: flash }] of Object.entries(

@@ -24,6 +24,7 @@ import { writeNoiseModel } from './llama-file.mjs'
 import { startLlama } from './llama-side.mjs'
 import { report, writeReport } from './report.mjs'
 import { rows, verdict } from './rows.mjs'
+import { blocks } from './sections/blocks.mjs'
 import { context } from './sections/context.mjs'
 import { drafts, sampling } from './sections/extras.mjs'
 import { http, streams } from './sections/http.mjs'
@@ -36,7 +37,8 @@ import { start } from './sections/start.mjs'
 
 /** What each section wants running while it measures. */
 const sections = {
-  speed: { run: speed, needs: ['deapd', 'wide', 'llama', 'readers'] },
+  speed: { run: speed, needs: ['deapd', 'llama', 'readers'] },
+  blocks: { run: blocks, needs: ['deapd', 'wide'] },
   prefill: { run: prefill, needs: ['deapd', 'llama'] },
   levels: { run: levels, needs: ['deapd'] },
   context: { run: context, needs: ['deapd'] },

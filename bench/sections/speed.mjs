@@ -1,10 +1,10 @@
 import { median, spread } from '../../dist/evaluate/statistics/quantiles.js'
 
 /**
- * Decode beside llama.cpp: full level and smallest level, in blocks of 128 and 256 (`wide`), llama.cpp with and without flash
- * attention (its better one counts), and the machine's read bandwidth, all in turns.
+ * Decode beside llama.cpp: full level and smallest level, llama.cpp with and without flash attention (its better one
+ * counts), and the machine's read bandwidth, all in turns.
  */
-export async function speed({ deapd, wide, llama, readers, rounds, tokens, manifest, kvBytesPerToken, log }) {
+export async function speed({ deapd, llama, readers, rounds, tokens, manifest, kvBytesPerToken, log }) {
   const full = manifest.levels.length - 1
   const seen = {}
   const note = (key, ms) => {
@@ -19,9 +19,7 @@ export async function speed({ deapd, wide, llama, readers, rounds, tokens, manif
       keep(`fa ${contextTokens}`, await llama.decode({ contextTokens, tokens, flashAttention: true }))
       keep(`no fa ${contextTokens}`, await llama.decode({ contextTokens, tokens, flashAttention: false }))
     }
-    keep('wide 128', await wide.decode({ contextTokens: 128, tokens, level: full }))
     keep('deapd low', await deapd.decode({ contextTokens: 128, tokens, level: 0 }))
-    keep('wide low', await wide.decode({ contextTokens: 128, tokens, level: 0 }))
     const bytesPerSecond = await readers.measure()
     if (round >= 0) bandwidths.push(bytesPerSecond)
     log(`decode, round ${round + 1} of ${rounds}`)
@@ -35,10 +33,8 @@ export async function speed({ deapd, wide, llama, readers, rounds, tokens, manif
   return {
     values: {
       decode_128: ratio(seen['deapd 128'], theirs(128)),
-      decode_128_wide: ratio(seen['wide 128'], theirs(128)),
       decode_16: ratio(seen['deapd 16'], theirs(16)),
       decode_42: ratio(seen['deapd low'], theirs(128)),
-      decode_42_wide: ratio(seen['wide low'], theirs(128)),
       bandwidth: spread(share),
     },
     details: {
