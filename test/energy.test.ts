@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { findBoard } from '../src/board/boards/index.ts'
 import { partShares, type RunShape, runWork, workSeconds, workWatts } from '../src/board/work.ts'
+import { createAccountant } from '../src/daemon/accountant.ts'
 import { batteryLeft } from '../src/energy/battery.ts'
 import { billOf } from '../src/energy/bill.ts'
 import { lateBetween, ranBetween, sharesBetween, type TimedWork, worksAfter } from '../src/energy/busy.ts'
@@ -269,6 +270,121 @@ t.test('attribution is within 5 % of what each answer would have cost alone', as
       t.ok(Math.abs(fair - 1) < 0.05, `batched, ${contexts}: ${fair} of its fair part`)
     }
   }
+})
+
+interface Asked {
+  readonly answers: readonly {
+    readonly id: string
+    /** Milliseconds of rest before its first run, and of each of its runs. */
+    readonly restMs: number
+    readonly runsMs: readonly number[]
+    /** Leaves in the middle of its last run. */
+    readonly leaves?: boolean
+  }[]
+  /** Between two readings, and which of them the sensor did not give. */
+  readonly periodMs: number
+  readonly lost?: readonly number[]
+  /** When a run is told of: a real engine does it when it is computed, a simulated one at once. */
+  readonly told: 'start' | 'end'
+}
+
+/** Answers of a 7B one after the other, booked by the daemon's own accountant from the sensors of a virtual board. */
+function booked({ answers, periodMs, lost = [], told }: Asked) {
+  const priced = cost as NonNullable<typeof cost>
+  const virtual = createVirtualBoard({ board, seed: 4 })
+  let nowMs = 0
+  const accountant = createAccountant({
+    board,
+    cost: priced,
+    twin: null,
+    startMs: 0,
+    gapMs: () => 3 * periodMs,
+    gramsPerKwh: 481,
+    gpuHz: virtual.gpuHz,
+    now: () => nowMs,
+  })
+  const bills = new Map<string, number | null>()
+  const events: { atMs: number; happens: () => void }[] = []
+  const at = (atMs: number, happens: () => void) => events.push({ atMs, happens })
+  let freeAtMs = 200
+  for (const { id, restMs, runsMs, leaves } of answers) {
+    freeAtMs += restMs
+    at(freeAtMs, () => accountant.openAccount(id))
+    for (const [i, ms] of runsMs.entries()) {
+      const parts = [{ requestId: id, tokens: 1, contextTokens: 100 + i, emitted: 1 }]
+      const step = { phase: 'decode', level: 1, startedAtMs: freeAtMs, seconds: ms / 1000, parts } as const
+      virtual.addStep({ ...step, work: runWork(priced, step), parts: [{ requestId: id, share: 1 }] })
+      at(told === 'start' ? freeAtMs : freeAtMs + ms, () => accountant.addStep(step))
+      freeAtMs += ms
+    }
+    const closes = () =>
+      bills.set(id, accountant.closeAccount(id, runsMs.length, leaves ? 'cancelled' : 'finished').joules)
+    at(leaves ? freeAtMs - (runsMs.at(-1) ?? 0) / 2 : freeAtMs, closes)
+  }
+  const endMs = freeAtMs + 1000
+  for (let atMs = periodMs; atMs <= endMs; atMs += periodMs) {
+    at(atMs, () => {
+      virtual.run(atMs)
+      const watts = sampledWatts(virtual.sensed().rails ?? [])
+      const totalWatts = board.total.rails.reduce((sum, rail) => sum + watts[rail], 0)
+      const blind = lost.includes(Math.round(atMs / periodMs))
+      accountant.settle(atMs, { atMs, totalWatts: blind ? null : totalWatts, totalRule: board.total.name })
+    })
+  }
+  const seen = []
+  for (const { atMs, happens } of events.sort((a, b) => a.atMs - b.atMs)) {
+    nowMs = atMs
+    happens()
+    seen.push({ ledger: accountant.ledger(), whole: accountant.provisional() })
+  }
+  const { requests, joules, staticJoules, atMs } = virtual.state()
+  const truth = (id: string) => requests[id].joules + (staticJoules / atMs) * 1000 * requests[id].seconds
+  return { bills, seen, ledger: accountant.provisional(), truth, joules }
+}
+
+t.test('runs that are told of when they end are billed as if they had been told of at once', async (t) => {
+  for (const periodMs of [45, 50]) {
+    const answers = [{ id: 'a', restMs: 300, runsMs: Array.from({ length: 20 }, () => 110) }]
+    const { bills, ledger, truth, joules } = booked({ answers, periodMs, told: 'end' })
+    const share = (bills.get('a') ?? Number.NaN) / truth('a')
+    t.ok(Math.abs(share - 1) < 0.05, `a reading every ${periodMs} ms: ${share} of the truth`)
+    const rest = ledger.idleJoules / (joules - truth('a'))
+    t.ok(Math.abs(rest - 1) < 0.05, `at rest ${rest} of the truth`)
+  }
+
+  const answer = fc.record({
+    restMs: fc.integer({ min: 0, max: 900 }),
+    runsMs: fc.array(fc.integer({ min: 5, max: 600 }), { minLength: 1, maxLength: 6 }),
+    leaves: fc.boolean(),
+  })
+  const schedule = fc.record({
+    answers: fc
+      .array(answer, { minLength: 1, maxLength: 4 })
+      .map((all) => all.map((one, i) => ({ ...one, id: `${i}` }))),
+    periodMs: fc.constantFrom(45, 50, 130, 1000),
+    lost: fc.uniqueArray(fc.integer({ min: 1, max: 60 }), { maxLength: 6 }),
+  })
+  const near = (a: number, b: number) => Math.abs(a - b) <= 1e-9 * Math.max(1, Math.abs(b))
+  const property = fc.property(schedule, (asked) => {
+    const late = booked({ ...asked, told: 'end' })
+    const { ledger, bills } = booked({ ...asked, told: 'start' })
+    const first = late.seen[0].ledger
+    late.seen.reduce((before, { ledger: books, whole }) => {
+      for (const one of [books, whole]) {
+        if (!near(requestJoules(one) + one.idleJoules, one.meterJoules)) throw new Error('joules were lost')
+      }
+      if (books.idleJoules < before.idleJoules - 1e-9) throw new Error('what was idle is not any more')
+      return books
+    }, first)
+    for (const key of ['idleJoules', 'meterJoules', 'unknownSeconds'] as const) {
+      if (!near(late.ledger[key], ledger[key])) throw new Error(`${key}: ${late.ledger[key]}, not ${ledger[key]}`)
+    }
+    for (const { id, leaves } of asked.answers) {
+      const [bill, same] = [late.bills.get(id) ?? 0, bills.get(id) ?? 0]
+      if (!leaves && !near(bill, same)) throw new Error(`a bill of ${bill}, not ${same} J`)
+    }
+  })
+  t.doesNotThrow(() => fc.assert(property, { seed: 5, numRuns: 100 }))
 })
 
 t.test('a bill states sensor steps, sampling and gain', async (t) => {

@@ -24,7 +24,7 @@ export async function keepBooks(
 
   const save = (running: string | null): Promise<void> => {
     accountant.settle(monotonicMs())
-    const ledger = accountant.ledger()
+    const ledger = accountant.provisional()
     const { tokensTotal, requestsTotal } = inference.traffic()
     return store.update((state: MachineState) => {
       state.running_since = running

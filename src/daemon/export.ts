@@ -32,7 +32,7 @@ export function energyCsv(run: {
     },
   })
   return codecarbonCsv([
-    rowOf('', run.startedAt, now, run.accountant.ledger().meterJoules),
+    rowOf('', run.startedAt, now, run.accountant.provisional().meterJoules),
     ...run.accountant.windows
       .list()
       .map(({ name, startedAt, endedAt, joules }) =>
