@@ -141,14 +141,31 @@ t.test('every fault of the board: a safe point, its reason, and recovery without
   const told = await seen(daemon, ({ alarms }) => 'thermal' in alarms.text, hotterMs + lasts.long)
   t.equal(told, null, 'hotter air raises no alarm of heat')
   inject([])
-  /** A fault of the clock shows when the clock has somewhere to go: between two answers it is at its lowest, and a lower budget orders nothing. */
-  const startsFrom = (row: Row, view: View): boolean =>
-    settled(view) && (row.budgetWatts === undefined || view.clocks.gpu_cap_hz > lowestHz)
+  /**
+   * A fault of the clock shows when the clock has somewhere to go: at rest, or where the lowest is the thriftiest, a lower budget orders
+   * nothing. So a higher one is held by hand during an answer that lasts. Returns what ends both.
+   */
+  const holdHigher = async (): Promise<() => Promise<void>> => {
+    const over = new AbortController()
+    const headers = { 'content-type': 'application/json' }
+    const body = JSON.stringify({ prompt: 'Tell me about my order.', max_tokens: 400, logit_bias: { 2: -100 } })
+    const answer = fetch(`${daemon.url}/v1/completions`, { method: 'POST', headers, body, signal: over.signal })
+    const ended = answer.then((reply) => reply.text()).catch(() => '')
+    await daemon.json('/v1/power/hold', { method: 'PUT', headers, body: JSON.stringify({ gpu_mhz: 510 }) })
+    const higher = await seen(daemon, ({ clocks }) => clocks.gpu_cap_hz > lowestHz, monotonicMs() + 60_000)
+    t.ok(higher, 'the clock has somewhere to go')
+    return async () => {
+      over.abort()
+      await ended
+      await fetch(`${daemon.url}/v1/power/hold`, { method: 'DELETE' })
+    }
+  }
   const queue = [...rows]
   for (const row of queue) {
     const { kind, amount, lastsMs, reason, alarm, atOnce, warmMs = 0, budgetWatts } = row
     await pause(warmMs)
-    t.ok(await seen(daemon, (view) => startsFrom(row, view), monotonicMs() + 60_000), `before ${kind} all is well`)
+    t.ok(await seen(daemon, settled, monotonicMs() + 60_000), `before ${kind} all is well`)
+    const release = budgetWatts === undefined ? null : await holdHigher()
     const { pid, restarts } = (await daemon.power()).engine
     const fromMs = monotonicMs()
     inject([faultOf(kind, fromMs, fromMs + lastsMs, amount ?? faultKinds[kind].amount)])
@@ -167,6 +184,7 @@ t.test('every fault of the board: a safe point, its reason, and recovery without
       await order(50)
     }
     inject([])
+    await release?.()
     t.ok(await seen(daemon, settled, monotonicMs() + 60_000), `after ${kind} it recovers`)
     const after = (await daemon.power()).engine
     t.equal(after.pid, pid, 'by the same engine')
