@@ -203,6 +203,11 @@ t.test(
       [1, 7],
       'by bytes, not by nodes',
     )
+    const even = { ...chain, initializer: cells.map((_, i) => weight(i, 10)) }
+    t.equal(cutGraph(even, 2, handed)[0].graph.node.length, 4)
+    const int8 = node('MatMulNBits', cells[7].input, cells[7].output, { bits: 8 })
+    const costly = { ...even, node: [...cells.slice(0, 7), int8] }
+    t.equal(cutGraph(costly, 2, handed)[0].graph.node.length, 5, 'int8 weights take longer to pack')
     const tied = { ...chain, node: cells.map((cell) => ({ ...cell, input: [...cell.input, 'y0'] })), initializer: [] }
     t.equal(cutGraph(tied, 2, handed)[0].hands, 'y0', 'a tensor that all need allows a cut only right after it')
   },

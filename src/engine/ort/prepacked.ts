@@ -121,8 +121,7 @@ function seal(home: string): Seal {
   return Object.fromEntries(
     files.sort().map((name) => {
       const path = join(home, name)
-      const { bytes, sha256 } = name.endsWith(weightsEnd) ? hashSamples(path) : hashFile(path)
-      return [name, { bytes, sha256 }]
+      return [name, name.endsWith(weightsEnd) ? hashSamples(path) : hashFile(path)]
     }),
   )
 }

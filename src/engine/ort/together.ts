@@ -31,7 +31,7 @@ const [next, done] = [0, 1]
 /**
  * Makes sessions at the same time, each in a thread: the library packs weights in one, even those that it then takes from a file.
  * Whoever is free takes the next, this thread too; so nothing waits for a thread that does not start. Handles in the order
- * of the openings, which are taken from the last on: it has the output matrix and takes longest. Throws `engine_failed`.
+ * of the openings, which are taken from the last on: what packing its output matrix frees serves the others. Throws `engine_failed`.
  */
 export function openTogether(ort: Ort, openings: readonly Opening[], threads: number): readonly Handle[] {
   const counters = new Int32Array(new SharedArrayBuffer(8))
