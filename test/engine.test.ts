@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { calibrateKv } from '../src/engine/calibrate.ts'
 import { type Engine, type EngineAnswer, startEngine } from '../src/engine/client.ts'
-import { forkOptions, settleMemory } from '../src/engine/forked.ts'
 import { largestFreeBlock, readHeadroom, requireBlocks, requireRoom } from '../src/engine/headroom.ts'
 import { spansOver } from '../src/engine/kv-cache.ts'
 import { chooseLevel, lowestCachedLevel } from '../src/engine/levels.ts'
@@ -13,7 +12,6 @@ import { libraryPath, loadOrt, type Ort } from '../src/engine/ort/api.ts'
 import { describePlacement, parseProfile } from '../src/engine/ort/placement.ts'
 import { cpuIdentity, prepacked } from '../src/engine/ort/prepacked.ts'
 import { openOn, type ProviderName } from '../src/engine/ort/providers.ts'
-import { openTogether } from '../src/engine/ort/together.ts'
 import { yieldCores } from '../src/engine/politeness.ts'
 import { type GenerateRequest, greedy as plainGreedy, type Sampling } from '../src/engine/protocol.ts'
 import { inPieces, widestTrueRun } from '../src/engine/prove.ts'
@@ -190,25 +188,23 @@ t.test(
     const wide = { ...tinyConfig, hidden: 128, ffn: 16_384, layers: 2 }
     const dir = await tinyPackage(t, 'int4', 2, wide)
     const { manifest } = openPackage(dir)
-    const run = (prepack: 'always' | 'never', parts?: number) => {
-      const model = openModel(ort, dir, manifest, 1, { prepack, parts })
+    const run = (prepack: 'always' | 'never') => {
+      const model = openModel(ort, dir, manifest, 1, { products: 'runtime', prepack })
       const sequences = [model.newSequence(), model.newSequence()]
       const rows = [0, 1].map((level) => [...sequences[level].run(prompt, level, 0)])
       for (const level of [1, 0]) rows.push(...model.decodeBatch(sequences, [7, 9], level).map((row) => [...row]))
       model.close()
-      return { rows, state: model.prepacked.split(':')[0] }
+      return { rows, state: /(made|used):/.exec(model.weights)?.[1] }
     }
     const plain = run('never')
     t.same(run('always'), { rows: plain.rows, state: 'made' }, 'made')
     t.same(run('always'), { rows: plain.rows, state: 'used' })
     const [name] = readdirSync(join(dir, '.prepacked'))
-    const data = join(dir, '.prepacked', name, '0.onnx.prepacked')
+    const data = join(dir, '.prepacked', name, 'model.onnx.prepacked')
     writeFileSync(data, readFileSync(data).fill(7, 0, 64))
     t.same(run('always'), { rows: plain.rows, state: 'made' }, 'a damaged one is made again')
     rmSync(data)
-    t.same(run('always', 3), { rows: plain.rows, state: 'made' }, 'so is one that lost a file, here in three parts')
-    t.match(readdirSync(join(dir, '.prepacked', name)), ['0.onnx', '0.onnx.prepacked', '1.onnx'])
-    t.same(run('always'), { rows: plain.rows, state: 'used' }, 'however many there are')
+    t.same(run('always'), { rows: plain.rows, state: 'made' }, 'so is one that lost a file')
     t.equal(process.env.ORT_GQA_DISABLE_FLASH_ATTENTION, undefined)
   },
 )
@@ -249,39 +245,6 @@ t.test(
     const unknown = readHeadroom(join(root, 'nowhere'))
     t.same([unknown, largestFreeBlock(join(root, 'nowhere'))], [{ availableBytes: null, cgroupBytes: null }, null])
     t.doesNotThrow(() => requireRoom('a model', 1e15, unknown), 'unknown is not zero')
-  },
-)
-
-t.test('sessions are made at the same time, and one that cannot be made fails them all', async (t) => {
-  const dir = await tinyPackage(t)
-  const opening = { source: join(dir, 'model.onnx'), options: {} }
-  const handles = openTogether(ort, [opening, opening, opening], 1)
-  t.equal(new Set(handles).size, 3)
-  for (const handle of handles) ort.release('ReleaseSession', handle)
-  t.throws(() => openTogether(ort, [opening, { ...opening, source: join(dir, 'nothing.onnx') }, opening], 1), {
-    code: 'engine_failed',
-    message: /nothing\.onnx/,
-  })
-})
-
-t.test(
-  'the process of a large model asks for huge pages and one heap until it has started, beside what the user asks of the C library',
-  async (t) => {
-    const { manifest } = openPackage(await tinyPackage(t))
-    const large = { ...manifest, files: { 'model.onnx.data': { bytes: 4e9, sha256: '' } } }
-    t.same(forkOptions(manifest, { A: 'b' }).env, { A: 'b' })
-    const asked =
-      'glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296'
-    t.same(forkOptions(large, { A: 'b' }).env, { A: 'b', GLIBC_TUNABLES: asked })
-    const own = { GLIBC_TUNABLES: 'glibc.malloc.arena_max=2' }
-    t.same(forkOptions(manifest, own).env, own)
-    t.same(forkOptions(large, own).env, { GLIBC_TUNABLES: `${asked}:glibc.malloc.arena_max=2` })
-    const allowed = () => /^THP_enabled:\s+(\d)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
-    const before = allowed()
-    settleMemory(own)
-    t.equal(allowed(), before, 'nothing was asked for')
-    settleMemory(forkOptions(large, own).env)
-    t.ok([undefined, '0'].includes(allowed()), 'when it has started it takes small ones again')
   },
 )
 

@@ -8,8 +8,7 @@ import { bundledModelDir, modelsDir } from '../src/models/bundled.ts'
 import { halfToFloat, toHalf } from '../src/models/half.ts'
 import { importModel } from '../src/models/import.ts'
 import { cutLevels, orderByNorm, orderGroups } from '../src/models/levels.ts'
-import { cutGraph } from '../src/models/onnx/cut.ts'
-import { decodeModel, node } from '../src/models/onnx/proto.ts'
+import { decodeModel } from '../src/models/onnx/proto.ts'
 import { listPackages, openPackage, verifyPackage } from '../src/models/package.ts'
 import { dequantise, quantise } from '../src/models/quantise.ts'
 import { syntheticShape } from '../src/models/synthetic/shapes.ts'
@@ -153,65 +152,6 @@ t.test('the graph has no control flow at all, and gates neither keys nor values'
     t.equal(ungated('lm_head') ?? graph.node.at(-1)?.input[0], 'final_norm')
   }
 })
-
-t.test(
-  'a graph is cut between layers into parts that do once what it does, hand on one tensor, and weigh alike',
-  async (t) => {
-    const { graph } = decodeModel(readFileSync(join(await importTiny(t, 'int4'), 'model.onnx')))
-    const named = (list: readonly object[]): string[] => (list as { name: string }[]).map(({ name }) => name)
-    const handed = (name: string): object => ({ name })
-    t.same(cutGraph(graph, 1, handed)[0].graph.node, graph.node, 'one part is the whole')
-    for (const wanted of [2, 3, 99]) {
-      const parts = cutGraph(graph, wanted, handed)
-      t.ok(parts.length > 1 && parts.length <= wanted, `${parts.length} of ${wanted}`)
-      t.same(
-        parts.flatMap((part) => part.graph.node),
-        graph.node,
-      )
-      t.same(
-        [...new Set(parts.flatMap((part) => named(part.graph.initializer)))].sort(),
-        named(graph.initializer).sort(),
-      )
-      for (const [i, { graph: part, inputs, outputs, hands }] of parts.entries()) {
-        const before = parts[i - 1]?.hands ?? null
-        const made = new Set([...inputs, ...named(part.initializer), ...part.node.flatMap(({ output }) => output)])
-        t.same(
-          part.node.flatMap(({ input }) => input.filter((name) => name !== '' && !made.has(name))),
-          [],
-        )
-        t.ok(before === null || inputs.has(before), 'begins with what the one before handed on')
-        t.equal(hands === null, i === parts.length - 1)
-        t.ok(hands === null || outputs.has(hands))
-      }
-      t.same(
-        parts.flatMap(({ outputs, hands }) => [...outputs].filter((name) => name !== hands)).sort(),
-        named(graph.output).sort(),
-      )
-    }
-    const cells = Array.from({ length: 8 }, (_, i) => node('MatMul', [i === 0 ? 'x' : `y${i - 1}`, `w${i}`], [`y${i}`]))
-    const weight = (i: number, length: number) => ({
-      name: `w${i}`,
-      dims: [1],
-      dataType: 1,
-      externalData: [{ key: 'length', value: String(length) }],
-    })
-    const chain = { name: 'c', node: cells, input: [{ name: 'x' }], output: [{ name: 'y7' }] }
-    const sizes = [70, 10, 10, 10, 10, 10, 10, 10]
-    const parts = cutGraph({ ...chain, initializer: sizes.map((size, i) => weight(i, size)) }, 2, handed)
-    t.same(
-      parts.map((part) => part.graph.node.length),
-      [1, 7],
-      'by bytes, not by nodes',
-    )
-    const even = { ...chain, initializer: cells.map((_, i) => weight(i, 10)) }
-    t.equal(cutGraph(even, 2, handed)[0].graph.node.length, 4)
-    const int8 = node('MatMulNBits', cells[7].input, cells[7].output, { bits: 8 })
-    const costly = { ...even, node: [...cells.slice(0, 7), int8] }
-    t.equal(cutGraph(costly, 2, handed)[0].graph.node.length, 5, 'int8 weights take longer to pack')
-    const tied = { ...chain, node: cells.map((cell) => ({ ...cell, input: [...cell.input, 'y0'] })), initializer: [] }
-    t.equal(cutGraph(tied, 2, handed)[0].hands, 'y0', 'a tensor that all need allows a cut only right after it')
-  },
-)
 
 t.test('every node of a float16 package is one that the CUDA and WebGPU kernels take', async (t) => {
   const root = t.testdir({})

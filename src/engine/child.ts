@@ -8,7 +8,6 @@ import { openPackage } from '../models/package.ts'
 import { benchModel } from './bench.ts'
 import type { Routes } from './complexity/routes.ts'
 import { failure } from './failure.ts'
-import { settleMemory } from './forked.ts'
 import type { Loaded } from './generation.ts'
 import { readHeadroom, requireRoom, roomBytes } from './headroom.ts'
 import { kvBytesPerSequence } from './kv-cache.ts'
@@ -87,9 +86,8 @@ function load({
   const room = roomBytes(readHeadroom()) ?? Number.POSITIVE_INFINITY
   const sequences = Math.max(1, Math.min(maxSequences, Math.floor((room * cachePart) / model.kvBytes)))
   scheduler = createScheduler(loaded, { maxSequences: sequences, maxQueued, drafts, requireRoom, send })
-  // What loading left is not collected later: see forked.ts.
+  // What loading left is not collected later: this process has no memory reducer (client.ts).
   tidy()
-  settleMemory()
   send({
     type: 'loaded',
     manifest,

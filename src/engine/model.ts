@@ -40,8 +40,8 @@ export interface Model {
   readonly levels: number
   /** Who runs the graph, and how much of it. */
   readonly provider: string
-  /** Where prepacked weights came from, or why there are none. */
-  readonly prepacked: string
+  /** How the weights are read, and by whose products. */
+  readonly weights: string
   /** How keys and values are kept. */
   readonly kvType: KvType
   /** Positions one sequence can hold. */
@@ -80,7 +80,7 @@ export function openModel(
   threads: number,
   { slots = defaultSlots, ...options }: ModelOptions = {},
 ): Model {
-  const { provider, session, refused, kv, prepacked } = openGraph(ort, dir, manifest, threads, options)
+  const { provider, session, refused, kv, weights } = openGraph(ort, dir, manifest, threads, options)
   const { shape, levels } = manifest
   const contextTokens = shape.context_tokens
   const cache = createKvCache(session, manifest, slots, contextTokens, kv)
@@ -188,7 +188,7 @@ export function openModel(
     manifest,
     levels: levels.length,
     provider: proof.description + (refused ? `; not cuda: ${refused}` : ''),
-    prepacked,
+    weights,
     kvType: kv.type,
     contextTokens,
     slots,

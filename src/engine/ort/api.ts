@@ -61,6 +61,7 @@ const slots = {
   UpdateCUDAProviderOptions: [206, pointer, [pointer, 'str *', 'str *', 'size_t']],
   ReleaseCUDAProviderOptions: [208, 'void', [pointer]],
   SessionOptionsAppendExecutionProvider: [216, pointer, [pointer, 'str', 'str *', 'str *', 'size_t']],
+  RegisterCustomOpsLibrary_V2: [228, pointer, [pointer, 'str']],
 } as const
 
 export type Handle = unknown

@@ -26,6 +26,8 @@ export interface SessionOptions {
   readonly save?: { readonly graph: string; readonly data: string }
   /** Intermediate results lie where those of other such sessions do, which must not run at the same time. */
   readonly sharedArena?: boolean
+  /** Library of the operators that the graph uses beside the runtime's. */
+  readonly operators?: string
   /** True, the default: attention goes over keys and values in tiles, false: over all of them at once. */
   readonly flashAttention?: boolean
 }
@@ -33,8 +35,8 @@ export interface SessionOptions {
 /** A switch of the library's, looked at when the kernels of a session are made. */
 const noFlashAttention = 'ORT_GQA_DISABLE_FLASH_ATTENTION'
 
-/** Makes one session or several with tiles or without. The switch is the process's: only its main thread can set it. */
-export function withTiles<T>(flashAttention: boolean, make: () => T): T {
+/** Makes a session with tiles or without. */
+function withTiles<T>(flashAttention: boolean, make: () => T): T {
   if (flashAttention) return make()
   const before = process.env[noFlashAttention]
   process.env[noFlashAttention] = '1'
@@ -49,12 +51,12 @@ export function withTiles<T>(flashAttention: boolean, make: () => T): T {
 /** A graph: a file, or its bytes and the folder that its weights are named from. */
 export type Source = string | { readonly bytes: Uint8Array; readonly folder: string }
 
-/** Makes a session and returns its handle, an address that is good in every thread. Throws `engine_failed`. */
+/** Makes a session and returns its handle. Throws `engine_failed`. */
 export function createSession(
   ort: Ort,
   source: Source,
   threads: number,
-  { provider = 'cpu', prepacked = false, save, sharedArena = false, flashAttention = true }: SessionOptions,
+  { provider = 'cpu', prepacked = false, save, sharedArena = false, operators, flashAttention = true }: SessionOptions,
   profilePrefix?: string,
 ): Handle {
   const env = ort.create('CreateEnv', ortLoggingWarning, 'deapd')
@@ -81,6 +83,7 @@ export function createSession(
   }
   for (const [key, value] of Object.entries(entries)) ort.check('AddSessionConfigEntry', options, key, value)
   if (save) ort.check('SetOptimizedModelFilePath', options, save.graph)
+  if (operators !== undefined) ort.check('RegisterCustomOpsLibrary_V2', options, operators)
   if (profilePrefix !== undefined) ort.check('EnableProfiling', options, profilePrefix)
   providers[provider].append(ort, options)
   const session = withTiles(flashAttention, () =>

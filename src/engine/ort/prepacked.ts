@@ -36,7 +36,7 @@ export interface PrepackOptions {
   readonly weightBytes: number
   /** Where the cache goes for packages that may not be written. */
   readonly fallback?: string
-  /** Writes what a start needs into a folder: graphs and texts, and prepacked weights in files named `*.prepacked`. */
+  /** Writes what a start needs into a folder: a graph, and prepacked weights in files named `*.prepacked`. */
   readonly make: (folder: string) => void
 }
 
@@ -52,7 +52,7 @@ const sealName = 'seal.json'
 const weightsEnd = '.prepacked'
 
 /** Goes up when the same inputs would give another cache. */
-const revision = 3
+const revision = 4
 
 /**
  * The prepacked form of a package for this machine: found, or made now and sealed last, so that a half-made one is never

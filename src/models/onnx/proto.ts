@@ -134,8 +134,12 @@ export function node(
   return { opType: op.slice(at + 1), domain: op.slice(0, Math.max(0, at)), name: output[0], input, output, attribute }
 }
 
-/** The bytes of a model.onnx around `graph` (opset 21, com.microsoft 1). */
+/** Domain of the operators that deapd brings along (engine/kernels). */
+export const ownDomain = 'deapd'
+
+/** The bytes of a model.onnx around `graph` (opset 21, com.microsoft 1, and our own where it is used). */
 export function encodeModel(graph: Graph): Uint8Array {
+  const own = graph.node.some(({ domain }) => domain === ownDomain)
   return Model.encode(
     Model.fromObject({
       irVersion: 10,
@@ -144,6 +148,7 @@ export function encodeModel(graph: Graph): Uint8Array {
       opsetImport: [
         { domain: '', version: 21 },
         { domain: 'com.microsoft', version: 1 },
+        ...(own ? [{ domain: ownDomain, version: 1 }] : []),
       ],
     }),
   ).finish()
