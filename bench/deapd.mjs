@@ -4,9 +4,12 @@ import { startEngine } from '../dist/engine/client.js'
 import { openPackage } from '../dist/models/package.js'
 import { calmly, fewTries } from './calm.mjs'
 
-export async function startDeapd(modelDir, threads) {
+/** `env` goes to the engine's process beside this one's. */
+export async function startDeapd(modelDir, threads, env = {}) {
   const { manifest } = openPackage(modelDir)
+  Object.assign(process.env, env)
   const engine = startEngine({ modelDir, manifest, threads, maxSequences: 1, maxQueued: 1, restart: false })
+  for (const key of Object.keys(env)) delete process.env[key]
   try {
     await engine.ready()
   } catch (error) {

@@ -24,13 +24,13 @@ import { writeNoiseModel } from './llama-file.mjs'
 import { startLlama } from './llama-side.mjs'
 import { report, writeReport } from './report.mjs'
 import { rows, verdict } from './rows.mjs'
-import { blocks } from './sections/blocks.mjs'
 import { context } from './sections/context.mjs'
 import { drafts, sampling } from './sections/extras.mjs'
 import { http, streams } from './sections/http.mjs'
 import { levels } from './sections/levels.mjs'
 import { memory } from './sections/memory.mjs'
 import { prefill } from './sections/prefill.mjs'
+import { products } from './sections/products.mjs'
 import { quality } from './sections/quality.mjs'
 import { speed } from './sections/speed.mjs'
 import { start } from './sections/start.mjs'
@@ -38,7 +38,7 @@ import { start } from './sections/start.mjs'
 /** What each section wants running while it measures. */
 const sections = {
   speed: { run: speed, needs: ['deapd', 'llama', 'readers'] },
-  blocks: { run: blocks, needs: ['deapd', 'wide'] },
+  products: { run: products, needs: ['deapd', 'runtime'] },
   prefill: { run: prefill, needs: ['deapd', 'llama'] },
   levels: { run: levels, needs: ['deapd'] },
   context: { run: context, needs: ['deapd'] },
@@ -75,8 +75,7 @@ const shape = syntheticShape(name, flags.quick ? 4 : undefined)
 const llamaVersion = installLlama()
 const folder = syntheticFolder(process.env)
 mkdirSync(folder, { recursive: true })
-const packageOf = (block) => syntheticPackage({ name, layers: shape.layers, block, levels: 8, seed: 1, folder }).dir
-const dir = packageOf(128)
+const { dir } = syntheticPackage({ name, layers: shape.layers, block: 128, levels: 8, seed: 1, folder })
 const gguf = join(folder, `${name}-${shape.layers}x-q4_0-s1.gguf`)
 writeNoiseModel(gguf, name, { ...shape, ropeTheta: syntheticConfigs[name].rope_theta }, 1)
 log(`deapd: ${dir}\nllama.cpp: ${gguf}`)
@@ -85,7 +84,7 @@ const file = flags.out ?? fileURLToPath(new URL(flags.quick ? 'results-quick.jso
 const results = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { sections: {} }
 const kinds = {
   deapd: () => startDeapd(dir, threads),
-  wide: () => startDeapd(packageOf(256), threads),
+  runtime: () => startDeapd(dir, threads, { DEAPD_PRODUCTS: 'runtime' }),
   daemon: () => startDaemon(dir, threads),
   readers: () => startReaders(threads),
   llama: () => startLlama(gguf, threads, 768),

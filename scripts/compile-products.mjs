@@ -9,11 +9,26 @@ const folder = fileURLToPath(new URL('../dist/engine/kernels/', import.meta.url)
 const variants = JSON.parse(readFileSync(source('variants.json'), 'utf8'))
 
 /** For this machine's processor the compiler of the system; for a Jetson's image also Debian's cross compiler. */
-const compilers = { [process.arch]: process.env.CC || 'cc', ...(process.arch !== 'arm64' && { arm64: 'aarch64-linux-gnu-gcc' }) }
+const compilers = {
+  [process.arch]: process.env.CC || 'cc',
+  ...(process.arch !== 'arm64' && { arm64: 'aarch64-linux-gnu-gcc' }),
+}
 
 function compile({ arch, lanes, flags }) {
   const file = `${arch}-${lanes}.so`
-  const args = ['-O3', '-fopenmp-simd', '-fPIC', '-shared', '-Wall', ...flags, source('op.c'), source('product.c'), '-o', folder + file, '-lm']
+  const args = [
+    '-O3',
+    '-fopenmp-simd',
+    '-fPIC',
+    '-shared',
+    '-Wall',
+    ...flags,
+    source('op.c'),
+    source('product.c'),
+    '-o',
+    folder + file,
+    '-lm',
+  ]
   const { error, status, stderr } = spawnSync(compilers[arch], args, { encoding: 'utf8' })
   return { arch, lanes, file, failure: error ? error.message : status === 0 ? null : stderr.trim() }
 }
@@ -21,7 +36,11 @@ function compile({ arch, lanes, flags }) {
 rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })
 const made = process.platform === 'linux' ? variants.filter(({ arch }) => arch in compilers).map(compile) : []
-writeFileSync(`${folder}built.json`, `${JSON.stringify(made.filter(({ failure }) => failure === null).map(({ failure, ...row }) => row))}\n`)
+writeFileSync(
+  `${folder}built.json`,
+  `${JSON.stringify(made.filter(({ failure }) => failure === null).map(({ failure, ...row }) => row))}\n`,
+)
 for (const { arch, lanes, failure } of made) {
-  if (failure !== null && arch === process.arch) process.stderr.write(`deapd: no products of our own for ${lanes}, the engine will be slower (${failure})\n`)
+  if (failure !== null && arch === process.arch)
+    process.stderr.write(`deapd: no products of our own for ${lanes}, the engine will be slower (${failure})\n`)
 }

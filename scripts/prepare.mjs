@@ -38,7 +38,14 @@ export function whyInstall(root) {
 export function whyBuild(root) {
   const built = join(root, 'dist', '.built')
   if (!existsSync(built)) return 'there is no finished build yet'
-  const sources = ['src', 'tsconfig.json', 'tsconfig.build.json', 'package.json', 'scripts/copy-assets.mjs', 'scripts/compile-products.mjs']
+  const sources = [
+    'src',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'package.json',
+    'scripts/copy-assets.mjs',
+    'scripts/compile-products.mjs',
+  ]
   const newest = sources.flatMap((name) => filesUnder(join(root, name))).reduce(newer)
   return newest.atMs > statSync(built).mtimeMs ? `${newest.path.slice(root.length + 1)} is newer than the build` : null
 }

@@ -9,19 +9,32 @@ import { spansOver } from '../src/engine/kv-cache.ts'
 import { chooseLevel, lowestCachedLevel } from '../src/engine/levels.ts'
 import { openModel, type Sequence } from '../src/engine/model.ts'
 import { libraryPath, loadOrt, type Ort } from '../src/engine/ort/api.ts'
+import type { SessionOptions } from '../src/engine/ort/create.ts'
+import { ownProducts, withOwnProducts } from '../src/engine/ort/own-products.ts'
 import { describePlacement, parseProfile } from '../src/engine/ort/placement.ts'
 import { cpuIdentity, prepacked } from '../src/engine/ort/prepacked.ts'
 import { openOn, type ProviderName } from '../src/engine/ort/providers.ts'
+import { openSession } from '../src/engine/ort/session.ts'
 import { yieldCores } from '../src/engine/politeness.ts'
 import { type GenerateRequest, greedy as plainGreedy, type Sampling } from '../src/engine/protocol.ts'
 import { inPieces, widestTrueRun } from '../src/engine/prove.ts'
 import { createSampler, logSum } from '../src/engine/sampler.ts'
 import { stopFilter } from '../src/engine/stop.ts'
 import { openTokenizer, streamDecoder } from '../src/engine/tokenizer.ts'
+import { seededRandom } from '../src/evaluate/support/random.ts'
 import { importModel } from '../src/models/import.ts'
-import { decodeModel, encodeModel, type Node, node } from '../src/models/onnx/proto.ts'
+import {
+  decodeModel,
+  elementType,
+  encodeModel,
+  type Graph,
+  type Node,
+  node,
+  valueInfo,
+} from '../src/models/onnx/proto.ts'
 import type { Quantisation } from '../src/models/onnx/weights.ts'
 import { openPackage, verifyPackage } from '../src/models/package.ts'
+import { dequantise, type QuantisedMatrix, quantise } from '../src/models/quantise.ts'
 import { storiesDir, withoutShared } from './support/shared.ts'
 import { referenceLogits, type TinyConfig, tinyConfig, tinyWeights, writeCheckpoint } from './support/tiny-llama.ts'
 
@@ -179,6 +192,157 @@ t.test('a package for long contexts is attended to in another way, and only that
   t.ok(differ, 'sums in another order: the library still has the switch')
   t.ok(difference(atOnce, [[...inTiles]]) < 1e-5)
   t.equal(process.env.ORT_GQA_DISABLE_FLASH_ATTENTION, undefined, 'which is put back')
+})
+
+/** A product of `rows` activations with a quantised matrix, as a graph; weights stay in it. */
+function productGraph(matrix: QuantisedMatrix, bias: Float32Array | null): Graph {
+  const { rows, columns, bits, block, data, scales } = matrix
+  const blocks = Math.ceil(columns / block)
+  const tensor = (name: string, type: 'uint8' | 'float32', dims: number[], values: Uint8Array | Float32Array) => ({
+    name,
+    dims,
+    dataType: elementType[type],
+    rawData: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+  })
+  const attributes = { K: columns, N: rows, bits, block_size: block, accuracy_level: 4 }
+  const inputs = ['x', 'codes', 'scales', ...(bias ? ['', '', 'bias'] : [])]
+  return {
+    name: 'product',
+    node: [node('com.microsoft.MatMulNBits', inputs, ['y'], attributes)],
+    initializer: [
+      tensor('codes', 'uint8', [rows, blocks, (block * bits) / 8], data),
+      tensor('scales', 'float32', [rows, blocks], scales),
+      ...(bias ? [tensor('bias', 'float32', [rows], bias)] : []),
+    ],
+    input: [valueInfo('x', 'float32', ['batch', 'tokens', 'columns'])],
+    output: [valueInfo('y', 'float32', ['batch', 'tokens', rows])],
+  }
+}
+
+/** Runs [batch, tokens, columns] through a graph, in one session for all inputs. */
+function runProduct(
+  graph: Graph,
+  options: SessionOptions,
+  inputs: readonly (readonly [number, Float32Array])[],
+  width: number,
+) {
+  const session = openSession(ort, { bytes: encodeModel(graph), folder: '.' }, 2, options)
+  const outputs = inputs.map(([tokens, values]) => {
+    const binding = session.bind()
+    const y = new Float32Array(tokens * width)
+    const columns = tokens === 0 ? width : values.length / tokens
+    const tensors = [
+      session.tensor('float32', [1, tokens, columns], values),
+      session.tensor('float32', [1, tokens, width], y),
+    ]
+    binding.input('x', tensors[0])
+    binding.output('y', tensors[1])
+    try {
+      binding.run()
+    } finally {
+      binding.close()
+      for (const tensor of tensors) session.releaseTensor(tensor)
+    }
+    return y
+  })
+  session.close()
+  return outputs
+}
+
+const lanes = ownProducts()
+const withoutProducts = lanes.library === null && `no products of our own on this machine: ${lanes.why}`
+
+t.test('our own products: every kind of block, any width, any number of rows', { skip: withoutProducts }, async (t) => {
+  const random = seededRandom(7)
+  const spread = (length: number) => Float32Array.from({ length }, () => random.int(-1000, 1000) / 2000)
+  for (const bits of [4, 8] as const) {
+    for (const block of [16, 32, 64, 128, 256]) {
+      // Partial blocks, partial chunks of 64 bytes, widths that no tile divides.
+      for (const [rows, columns] of [
+        [37, 40],
+        [16, 128],
+        [21, 200],
+        [530, 1100],
+      ]) {
+        const kind = `int${bits}, blocks of ${block}, ${rows} × ${columns}`
+        const matrix = quantise(spread(rows * columns), rows, columns, bits, block)
+        const dense = dequantise(matrix)
+        const bias = block === 64 ? spread(rows) : null
+        const graph = productGraph(matrix, bias)
+        const x = spread(45 * columns)
+        const sizes = [1, 2, 3, 7, 16, 17, 45]
+        const inputs = sizes.map((tokens) => [tokens, x.slice(0, tokens * columns)] as const)
+        const outputs = runProduct(withOwnProducts(graph, 2), { operators: lanes.library ?? '' }, inputs, rows)
+        const [theirs] = runProduct(graph, {}, inputs.slice(-1), rows)
+        const truth = (i: number): number => {
+          const [m, n] = [Math.floor(i / rows), i % rows]
+          let sum = bias?.[n] ?? 0
+          for (let k = 0; k < columns; k++) sum += x[m * columns + k] * dense[n * columns + k]
+          return sum
+        }
+        const errors = outputs[6].map((value, i) => value - truth(i))
+        const rootMeanSquare = (values: Float32Array) =>
+          Math.sqrt(values.reduce((sum, v) => sum + v * v, 0) / values.length)
+        t.ok(rootMeanSquare(errors) < 0.01 * rootMeanSquare(theirs), `${kind}: what int8 activations leave`)
+        t.ok(
+          rootMeanSquare(outputs[6].map((v, i) => v - theirs[i])) < 0.01 * rootMeanSquare(theirs),
+          'as the runtime’s',
+        )
+        const alike = (a: number, b: number) =>
+          outputs[a].every((value, i) => i >= outputs[b].length || Object.is(value, outputs[b][i]))
+        t.ok(
+          [0, 1, 2, 3].every((few) => alike(4, few)),
+          `${kind}: up to 16 rows have the bits of one alone`,
+        )
+        t.ok(
+          outputs[5].every((value, i) => Object.is(value, outputs[6][i])),
+          'more than 16 are alike among themselves',
+        )
+      }
+    }
+  }
+})
+
+t.test(
+  'our own products read nothing for no rows, and refuse what they do not know',
+  { skip: withoutProducts },
+  async (t) => {
+    const matrix = quantise(new Float32Array(64 * 64).fill(1), 64, 64, 4, 32)
+    const graph = withOwnProducts(productGraph(matrix, null), 1)
+    const options = { operators: lanes.library ?? '' }
+    t.same(runProduct(graph, options, [[0, new Float32Array(0)]], 64), [new Float32Array(0)])
+    const [zeros] = runProduct(graph, options, [[1, new Float32Array(64)]], 64)
+    t.same(zeros, new Float32Array(64), 'zeros have no scale')
+    t.throws(() => runProduct(graph, options, [[1, new Float32Array(32)]], 64), { code: 'engine_failed' })
+    const odd = {
+      ...graph,
+      node: graph.node.map((n) => ({
+        ...n,
+        attribute: n.attribute.map((a) => (a.name === 'bits' ? { ...a, i: 3 } : a)),
+      })),
+    }
+    t.throws(() => runProduct(odd, options, [], 64), { code: 'engine_failed', message: /blocks of this kind/ })
+  },
+)
+
+t.test('a package answers with our own products as with the runtime’s', { skip: withoutProducts }, async (t) => {
+  const dir = await tinyPackage(t, 'int4', 3)
+  const { manifest } = openPackage(dir)
+  const run = (products: 'own' | 'runtime') => {
+    const model = openModel(ort, dir, manifest, 2, { products })
+    const sequence = model.newSequence()
+    const rows = [2, 1, 0].map((level) => [...sequence.run(prompt, level, 0)])
+    model.close()
+    return { rows, weights: model.weights }
+  }
+  const [own, theirs] = [run('own'), run('runtime')]
+  t.match(own.weights, /our own products/)
+  t.match(theirs.weights, /packed at every start/)
+  for (const [i, row] of own.rows.entries()) t.ok(difference(Float32Array.from(row), [theirs.rows[i]]) < 0.01)
+  process.env.DEAPD_PRODUCTS = 'runtime'
+  t.match(run('own').weights, /packed at every start/, 'the variable asks for the runtime’s')
+  t.match(ownProducts(), { library: null, why: /DEAPD_PRODUCTS/ })
+  delete process.env.DEAPD_PRODUCTS
 })
 
 t.test(

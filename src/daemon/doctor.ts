@@ -4,6 +4,7 @@ import { freemem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { readJournal } from '../clocks/journal.ts'
 import { loadOrt } from '../engine/ort/api.ts'
+import { ownProducts } from '../engine/ort/own-products.ts'
 import { DeapdError, detailOf } from '../errors.ts'
 import { bundledModelDir } from '../models/bundled.ts'
 import { openPackage, verifyPackage } from '../models/package.ts'
@@ -30,6 +31,15 @@ export const checks: readonly ((context: CheckContext) => Promise<Check>)[] = [
     const { version, path } = loadOrt()
     return `ONNX Runtime ${version} from ${path}, CPU provider`
   }),
+  check(
+    'products',
+    () => {
+      const own = ownProducts()
+      if (own.library === null) throw new Error(`ONNX Runtime’s matrix products serve, ours decode faster: ${own.why}`)
+      return `matrix products of our own, for ${own.lanes}`
+    },
+    'warn',
+  ),
   check('model', ({ settings }) => {
     const { id, manifest, bytes } = verifyPackage(settings.model || bundledModelDir)
     return `${id}: ${manifest.levels.length} levels, ${(bytes / 1e6).toFixed(1)} MB, every file matches its hash`

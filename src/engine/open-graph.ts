@@ -78,10 +78,17 @@ function openOnCpu(
 ): { readonly session: Session; readonly weights: string } {
   const path = join(dir, file)
   const flashAttention = file !== graphFiles.int8 || manifest.shape.context_tokens < longContext
-  const own = products === 'own' && manifest.dtype === 'float32' && manifest.quantisation.weights !== 'none' ? ownProducts() : null
+  const own =
+    products === 'own' && manifest.dtype === 'float32' && manifest.quantisation.weights !== 'none'
+      ? ownProducts()
+      : null
   if (own !== null && own.library !== null) {
     const bytes = encodeModel(withOwnProducts(decodeModel(readFileSync(path)).graph, threads))
-    const session = openSession(ort, { bytes, folder: dir }, threads, { sharedArena, flashAttention, operators: own.library })
+    const session = openSession(ort, { bytes, folder: dir }, threads, {
+      sharedArena,
+      flashAttention,
+      operators: own.library,
+    })
     return { session, weights: `read in place by our own products (${own.lanes})` }
   }
   const cached = worthIt(manifest, prepack) ? findPrepacked(ort, dir, manifest, file, threads) : null

@@ -1,4 +1,5 @@
 // `deapd.MatMulBlocks`: MatMulNBits of float32 activations, as a custom operator of ONNX Runtime (onnxruntime_c_api.h, version 17).
+#include <pthread.h>
 #include <stdlib.h>
 #include "product.h"
 
@@ -195,11 +196,15 @@ typedef struct {
 
 /** What ONNX Runtime looks for in a library of operators. A domain lives as long as any session that knows it: for good. */
 OrtStatus *RegisterCustomOps(OrtOptions *options, const OrtBase *base) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   static OrtDomain *domain;
   const OrtApi *api = base->get_api(17);
+  OrtStatus *failure = NULL;
+  pthread_mutex_lock(&lock);
   if (!domain) {
-    TRY(CREATE_DOMAIN(api)("deapd", &domain));
-    TRY(DOMAIN_ADD(api)(domain, &op));
+    failure = CREATE_DOMAIN(api)("deapd", &domain);
+    if (!failure) failure = DOMAIN_ADD(api)(domain, &op);
   }
-  return ADD_DOMAIN(api)(options, domain);
+  pthread_mutex_unlock(&lock);
+  return failure ? failure : ADD_DOMAIN(api)(options, domain);
 }

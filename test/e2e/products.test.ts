@@ -1,0 +1,51 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+const kernels = fileURLToPath(new URL('../../src/engine/kernels/', import.meta.url))
+const check = fileURLToPath(new URL('../support/products-check.c', import.meta.url))
+
+interface Variant {
+  readonly arch: string
+  readonly lanes: string
+  readonly flags: readonly string[]
+}
+
+/** How a processor's programs are made and run here: as they are, or by a cross compiler and an emulator. */
+const machines: Readonly<Record<string, { readonly compiler: string; readonly run: readonly string[] }>> = {
+  [process.arch]: { compiler: 'cc', run: [] },
+  ...(process.arch !== 'arm64' && {
+    arm64: { compiler: 'aarch64-linux-gnu-gcc', run: ['qemu-aarch64-static', '-cpu', 'max'] },
+  }),
+}
+
+const variants: readonly Variant[] = JSON.parse(readFileSync(join(kernels, 'variants.json'), 'utf8'))
+
+for (const { arch, lanes, flags } of variants) {
+  t.test(`our own products for ${arch} with ${lanes} compute what sums in double do`, async (t) => {
+    const machine = machines[arch]
+    if (machine === undefined) return void t.pass(`no programs of ${arch} run here`, { skip: true })
+    const program = join(t.testdir({}), 'products-check')
+    const args = [
+      '-O3',
+      '-fopenmp-simd',
+      '-Wall',
+      '-Wextra',
+      '-Werror',
+      ...flags,
+      '-I',
+      kernels,
+      check,
+      join(kernels, 'product.c'),
+    ]
+    const compiled = spawnSync(machine.compiler, [...args, '-static', '-o', program, '-lm'], { encoding: 'utf8' })
+    t.equal(compiled.status, 0, compiled.error?.message ?? compiled.stderr)
+    const [command, ...rest] = [...machine.run, program]
+    const { status, stdout, error } = spawnSync(command, rest, { encoding: 'utf8' })
+    if (stdout?.startsWith('this processor')) return void t.pass(stdout.trim(), { skip: true })
+    t.match(stdout, /^\d\d+ kinds, 0 wrong$/m, error?.message ?? '')
+    t.equal(status, 0)
+  })
+}
