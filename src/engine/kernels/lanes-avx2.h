@@ -6,15 +6,14 @@
 
 typedef struct { __m256i part[2]; } Codes;
 typedef struct { __m256i part[2]; } Ints;
-typedef struct { __m256 part[2]; } Floats;
 
 #define EACH for (int i = 0; i < 2; i++)
 
-/** A tile of several rows of activations: so many, by so many of weights; its sums are kept in registers. */
+/** Rows of activations in a tile. */
 #define TILE_COUNT 2
-#define TILE_WIDE 2
 
-static const int zero_of_bytes = 0;
+/** What a code of zero is to `dot`, where codes are bytes. */
+enum { zero_of_bytes = 0 };
 
 static inline int has_lanes(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
@@ -25,7 +24,6 @@ static inline Codes load_codes(const uint8_t *at, int bytes) {
   EACH c.part[i] = _mm256_loadu_si256((const __m256i *)(at + 32 * i));
   return c;
 }
-static inline Codes same_code(int code) { return (Codes){{_mm256_set1_epi8((char)code), _mm256_set1_epi8((char)code)}}; }
 static inline Codes low_nibbles(Codes c) {
   EACH c.part[i] = _mm256_and_si256(c.part[i], _mm256_set1_epi8(15));
   return c;
@@ -38,10 +36,7 @@ static inline Codes plain_bytes(Codes c) {
   EACH c.part[i] = _mm256_xor_si256(c.part[i], _mm256_set1_epi8((char)128));
   return c;
 }
-static inline Ints load_ints(const int32_t *at) {
-  return (Ints){{_mm256_load_si256((const __m256i *)at), _mm256_load_si256((const __m256i *)(at + 8))}};
-}
-static inline void store_ints(int32_t *at, Ints x) { EACH _mm256_store_si256((__m256i *)(at + 8 * i), x.part[i]); }
+static inline Ints no_ints(void) { return (Ints){{_mm256_setzero_si256(), _mm256_setzero_si256()}}; }
 static inline Ints dot(Ints sum, Codes codes, const int8_t *values) {
   EACH {
     const __m256i signs = codes.part[i], a = _mm256_load_si256((const __m256i *)(values + 32 * i));
@@ -50,21 +45,38 @@ static inline Ints dot(Ints sum, Codes codes, const int8_t *values) {
   }
   return sum;
 }
-static inline Floats same(float x) { return (Floats){{_mm256_set1_ps(x), _mm256_set1_ps(x)}}; }
-static inline Floats zeros(void) { return same(0); }
-static inline Floats load_floats(const float *at) { return (Floats){{_mm256_loadu_ps(at), _mm256_loadu_ps(at + 8)}}; }
-static inline Floats times(Floats a, Floats b) {
-  EACH a.part[i] = _mm256_mul_ps(a.part[i], b.part[i]);
-  return a;
+
+/** Of four rows, whose lanes 0, 1, 4 and 5 come in `even` and the others in `odd`, the sums of pairs of lanes. */
+static inline __attribute__((always_inline)) void add_pairs(const __m256i rows[4], __m256i *even, __m256i *odd) {
+  const __m256i low01 = _mm256_unpacklo_epi32(rows[0], rows[1]), high01 = _mm256_unpackhi_epi32(rows[0], rows[1]);
+  const __m256i low23 = _mm256_unpacklo_epi32(rows[2], rows[3]), high23 = _mm256_unpackhi_epi32(rows[2], rows[3]);
+  *even = _mm256_add_epi32(_mm256_unpacklo_epi64(low01, low23), _mm256_unpackhi_epi64(low01, low23));
+  *odd = _mm256_add_epi32(_mm256_unpacklo_epi64(high01, high23), _mm256_unpackhi_epi64(high01, high23));
 }
-static inline Floats add_scaled(Floats sum, Ints ints, Floats scales) {
-  EACH sum.part[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(ints.part[i]), scales.part[i], sum.part[i]);
-  return sum;
+
+/** Of four rows the sums of each of `groups` runs of lanes. */
+static inline __attribute__((always_inline)) void add_lanes(const Ints rows[4], int groups, FourInts *totals) {
+  __m256i four[4], even, odd;
+  if (groups == 1) {
+    for (int n = 0; n < 4; n++) four[n] = _mm256_add_epi32(rows[n].part[0], rows[n].part[1]);
+    add_pairs(four, &even, &odd);
+    const __m256i both = _mm256_add_epi32(even, odd);
+    totals[0] = (FourInts)_mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+    return;
+  }
+  FourInts eighths[8];
+  EACH {
+    for (int n = 0; n < 4; n++) four[n] = rows[n].part[i];
+    add_pairs(four, &even, &odd);
+    eighths[4 * i] = (FourInts)_mm256_castsi256_si128(even);
+    eighths[4 * i + 1] = (FourInts)_mm256_castsi256_si128(odd);
+    eighths[4 * i + 2] = (FourInts)_mm256_extracti128_si256(even, 1);
+    eighths[4 * i + 3] = (FourInts)_mm256_extracti128_si256(odd, 1);
+  }
+  for (int g = 0; g < groups; g++) {
+    totals[g] = eighths[g * 8 / groups];
+    for (int i = 1; i < 8 / groups; i++) totals[g] += eighths[g * 8 / groups + i];
+  }
 }
-static inline float total(Floats x) {
-  const __m256 both = _mm256_add_ps(x.part[0], x.part[1]);
-  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(both), _mm256_extractf128_ps(both, 1));
-  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
+static inline Four multiply_add(Four a, Four b, Four sum) { return _mm_fmadd_ps(a, b, sum); }
 static inline void prefetch(const void *at) { _mm_prefetch((const char *)at, _MM_HINT_T0); }

@@ -7,15 +7,14 @@
 
 typedef struct { uint8x16_t part[4]; } Codes;
 typedef struct { int32x4_t part[4]; } Ints;
-typedef struct { float32x4_t part[4]; } Floats;
 
 #define EACH for (int i = 0; i < 4; i++)
 
-/** A tile of several rows of activations: so many, by so many of weights; its sums are kept in registers. */
+/** Rows of activations in a tile. */
 #define TILE_COUNT 2
-#define TILE_WIDE 2
 
-static const int zero_of_bytes = 0;
+/** What a code of zero is to `dot`, where codes are bytes. */
+enum { zero_of_bytes = 0 };
 
 static inline int has_lanes(void) { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 
@@ -38,41 +37,33 @@ static inline Codes plain_bytes(Codes c) {
   EACH c.part[i] = veorq_u8(c.part[i], vdupq_n_u8(128));
   return c;
 }
-static inline Codes same_code(int code) {
-  Codes c;
-  EACH c.part[i] = vdupq_n_u8((uint8_t)code);
-  return c;
-}
-static inline Ints load_ints(const int32_t *at) {
+static inline Ints no_ints(void) {
   Ints x;
-  EACH x.part[i] = vld1q_s32(at + 4 * i);
+  EACH x.part[i] = vdupq_n_s32(0);
   return x;
 }
-static inline void store_ints(int32_t *at, Ints x) { EACH vst1q_s32(at + 4 * i, x.part[i]); }
 static inline Ints dot(Ints sum, Codes codes, const int8_t *values) {
   EACH sum.part[i] = vdotq_s32(sum.part[i], vreinterpretq_s8_u8(codes.part[i]), vld1q_s8(values + 16 * i));
   return sum;
 }
-static inline Floats same(float x) {
-  Floats f;
-  EACH f.part[i] = vdupq_n_f32(x);
-  return f;
+
+/** Of four rows the sums of each of `groups` runs of lanes. */
+static inline __attribute__((always_inline)) void add_lanes(const Ints rows[4], int groups, FourInts *totals) {
+  FourInts quarters[4];
+  EACH {
+    const int32x4_t first = vpaddq_s32(rows[0].part[i], rows[1].part[i]), second = vpaddq_s32(rows[2].part[i], rows[3].part[i]);
+    if (groups == 8) {
+      totals[2 * i] = (FourInts)vuzp1q_s32(first, second);
+      totals[2 * i + 1] = (FourInts)vuzp2q_s32(first, second);
+    } else {
+      quarters[i] = (FourInts)vpaddq_s32(first, second);
+    }
+  }
+  if (groups == 8) return;
+  for (int g = 0; g < groups; g++) {
+    totals[g] = quarters[g * 4 / groups];
+    for (int i = 1; i < 4 / groups; i++) totals[g] += quarters[g * 4 / groups + i];
+  }
 }
-static inline Floats zeros(void) { return same(0); }
-static inline Floats load_floats(const float *at) {
-  Floats f;
-  EACH f.part[i] = vld1q_f32(at + 4 * i);
-  return f;
-}
-static inline Floats times(Floats a, Floats b) {
-  EACH a.part[i] = vmulq_f32(a.part[i], b.part[i]);
-  return a;
-}
-static inline Floats add_scaled(Floats sum, Ints ints, Floats scales) {
-  EACH sum.part[i] = vfmaq_f32(sum.part[i], vcvtq_f32_s32(ints.part[i]), scales.part[i]);
-  return sum;
-}
-static inline float total(Floats x) {
-  return vaddvq_f32(vaddq_f32(vaddq_f32(x.part[0], x.part[1]), vaddq_f32(x.part[2], x.part[3])));
-}
+static inline Four multiply_add(Four a, Four b, Four sum) { return (Four)vfmaq_f32((float32x4_t)sum, (float32x4_t)a, (float32x4_t)b); }
 static inline void prefetch(const void *at) { __builtin_prefetch(at); }

@@ -1,5 +1,11 @@
-// What the products need of a processor: 64 bytes of codes against 64 rounded activations, in 16 lanes.
+// What the products need of a processor: 64 bytes of codes against 64 rounded activations, in 16 lanes of four each.
 #pragma once
+#include <stdint.h>
+
+/** Of four rows of weights. */
+typedef float Four __attribute__((vector_size(16)));
+typedef int32_t FourInts __attribute__((vector_size(16)));
+
 #if defined(__AVX512VNNI__)
 #include "lanes-avx512.h"
 #include "panels-avx512.h"
@@ -9,16 +15,4 @@
 #include "lanes-neon.h"
 #else
 #error "there are no lanes for this processor: the runtime's own products serve it"
-#endif
-
-#ifndef HAS_PANELS
-/** `groups` scales, each for 16 / groups lanes; only `present` of them are there to be read. */
-static inline Floats spread(const float *scales, int groups, int present) {
-  float lanes[16] = {0};
-  for (int lane = 0; lane < 16; lane++) {
-    const int group = lane * groups / 16;
-    if (group < present) lanes[lane] = scales[group];
-  }
-  return load_floats(lanes);
-}
 #endif

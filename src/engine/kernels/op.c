@@ -73,11 +73,15 @@ static void multiply_some(void *user, size_t index) {
   multiply(&run->weights, run->chunks, run->count, from, to, run->out);
 }
 
-static OrtStatus *spread_over(const Kernel *kernel, const OrtKernelContext *context, Run *run, void (*work)(void *, size_t), int64_t pieces) {
+typedef void Work(void *run, size_t index);
+
+static OrtStatus *spread_over(const Kernel *kernel, const OrtKernelContext *context, Run *run, Work *work, int64_t pieces) {
   if (pieces > 1) return PARALLEL_FOR(kernel->api)(context, work, (size_t)pieces, 0, run);
   work(run, 0);
   return NULL;
 }
+
+static OrtStatus *failed(const OrtApi *api, const char *what) { return CREATE_STATUS(api)(runtime_exception, what); }
 
 /** The data of an input, null where it is not given. */
 static OrtStatus *input(const OrtApi *api, const OrtKernelContext *context, size_t index, const void **data) {
@@ -94,7 +98,7 @@ static OrtStatus *dimensions_of(const OrtApi *api, const OrtKernelContext *conte
   TRY(INPUT(api)(context, 0, &value));
   TRY(SHAPE_OF(api)(value, &shape));
   OrtStatus *failure = DIMENSIONS_COUNT(api)(shape, count);
-  if (!failure && (*count == 0 || *count > most_dimensions)) failure = CREATE_STATUS(api)(runtime_exception, "MatMulBlocks: activations of so many dimensions");
+  if (!failure && (*count == 0 || *count > most_dimensions)) failure = failed(api, "MatMulBlocks: activations of so many dimensions");
   if (!failure) failure = DIMENSIONS(api)(shape, dimensions, *count);
   RELEASE_SHAPE(api)(shape);
   return failure;
@@ -113,7 +117,7 @@ static OrtStatus *compute(void *state, OrtKernelContext *context) {
   int64_t dimensions[most_dimensions];
   size_t ranks, inputs;
   TRY(dimensions_of(api, context, dimensions, &ranks));
-  if (dimensions[ranks - 1] != run.weights.columns) return CREATE_STATUS(api)(runtime_exception, "MatMulBlocks: activations of another width than the weights");
+  if (dimensions[ranks - 1] != run.weights.columns) return failed(api, "MatMulBlocks: activations of another width than the weights");
   for (size_t i = 0; i + 1 < ranks; i++) run.count *= dimensions[i];
   dimensions[ranks - 1] = run.weights.rows;
   OrtValue *out;
@@ -127,7 +131,7 @@ static OrtStatus *compute(void *state, OrtKernelContext *context) {
   if (inputs > 3) TRY(input(api, context, 3, (const void **)&run.weights.bias));
 
   run.chunks = aligned_alloc(64, (size_t)(run.count * chunks_in(&run.weights)) * sizeof(Chunk));
-  if (!run.chunks) return CREATE_STATUS(api)(runtime_exception, "MatMulBlocks: no memory for the activations");
+  if (!run.chunks) return failed(api, "MatMulBlocks: no memory for the activations");
   run.piece_rows = rows_of_a_piece(&run.weights, run.count, kernel->threads);
   OrtStatus *failure = spread_over(kernel, context, &run, round_some, (run.count + rounded_rows - 1) / rounded_rows);
   if (!failure) failure = spread_over(kernel, context, &run, multiply_some, (run.weights.rows + run.piece_rows - 1) / run.piece_rows);
@@ -143,10 +147,12 @@ static OrtStatus *create(const void *op, const OrtApi *api, const OrtKernelInfo 
   TRY(ATTRIBUTE(api)(info, "bits", &bits));
   TRY(ATTRIBUTE(api)(info, "block_size", &block));
   TRY(ATTRIBUTE(api)(info, "threads", &threads));
-  if ((bits != 4 && bits != 8) || block < 16 || (block & (block - 1))) return CREATE_STATUS(api)(runtime_exception, "MatMulBlocks: blocks of this kind are not known");
+  const int known = (bits == 4 || bits == 8) && block >= 16 && (block & (block - 1)) == 0;
+  if (!known) return failed(api, "MatMulBlocks: blocks of this kind are not known");
   Kernel *kernel = malloc(sizeof *kernel);
-  if (!kernel) return CREATE_STATUS(api)(runtime_exception, "MatMulBlocks: no memory");
-  *kernel = (Kernel){api, {.rows = rows, .columns = columns, .blocks = (columns + block - 1) / block, .bits = (int)bits, .block = (int)block}, threads};
+  if (!kernel) return failed(api, "MatMulBlocks: no memory");
+  const int64_t blocks = (columns + block - 1) / block;
+  *kernel = (Kernel){api, {.rows = rows, .columns = columns, .blocks = blocks, .bits = (int)bits, .block = (int)block}, threads};
   *made = kernel;
   return NULL;
 }

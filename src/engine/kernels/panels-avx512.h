@@ -1,5 +1,6 @@
 // Many rows of activations at once: 16 rows of weights are turned so that each has a lane, and scales are applied once a block.
 #pragma once
+#include <string.h>
 #include "lanes-avx512.h"
 #include "product.h"
 
@@ -35,57 +36,82 @@ static inline void turn(__m512i r[16]) {
   }
 }
 
-/** Adds one block's products of `count` rows of activations with the panel. */
-static inline __attribute__((always_inline)) void add_block(
-    const __m512i *turned, const Chunk *a, int count, int nibbles, int lane, int lanes, __m512 scales, __m512 *sums) {
+/** Four activations, for all lanes. */
+static inline __m512i four(const int8_t *values) {
+  int32_t bits;
+  memcpy(&bits, values, sizeof bits);
+  return _mm512_set1_epi32(bits);
+}
+
+/** Chunk `c` of up to 16 rows of weights, one lane a row: 16 steps of bytes, or 16 of low nibbles and then 16 of high ones. */
+static inline void load_panel(const Weights *w, int64_t row, int wide, int64_t c, __m512i steps[32]) {
+  const int64_t row_bytes = bytes_in_row(w);
+  const int bytes = row_bytes - 64 * c < 64 ? (int)(row_bytes - 64 * c) : 64;
+  for (int n = 0; n < 16; n++) steps[n] = n < wide ? load_codes(w->codes + (row + n) * row_bytes + 64 * c, bytes) : _mm512_setzero_si512();
+  turn(steps);
+  if (w->bits == 8) return;
+  for (int i = 0; i < 16; i++) {
+    steps[16 + i] = high_nibbles(steps[i]);
+    steps[i] = low_nibbles(steps[i]);
+  }
+}
+
+/** The scales of block `block` of rows of weights, one lane a row. */
+static inline __m512 load_scales(const Weights *w, int64_t row, __mmask16 present, int64_t block) {
+  const __m512i rows = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i at = _mm512_mullo_epi32(rows, _mm512_set1_epi32((int)w->blocks));
+  return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), present, at, w->scales + row * w->blocks + block, 4);
+}
+
+/** Adds the products of `count` rows of activations with block `group` of a chunk of the panel: its `lanes` steps. */
+INLINE void add_block(const __m512i *steps, const Chunk *a, int count, int bits, int group, int lanes, __m512 scales, __m512 *sums) {
   __m512i ints[16];
-  for (int m = 0; m < count; m++) ints[m] = _mm512_set1_epi32(a[m].sums[lane]);
-  for (int i = lane; i < lane + lanes; i++) {
-    for (int m = 0; m < count; m++) ints[m] = _mm512_dpbusd_epi32(ints[m], turned[i], _mm512_set1_epi32(*(const int32_t *)(a[m].values + 4 * i)));
-    if (!nibbles) continue;
-    for (int m = 0; m < count; m++) ints[m] = _mm512_dpbusd_epi32(ints[m], turned[16 + i], _mm512_set1_epi32(*(const int32_t *)(a[m].values + 64 + 4 * i)));
+  for (int m = 0; m < count; m++) ints[m] = _mm512_set1_epi32(a[m].zeros[group]);
+  for (int i = group * lanes; i < (group + 1) * lanes; i++) {
+    for (int m = 0; m < count; m++) ints[m] = _mm512_dpbusd_epi32(ints[m], steps[i], four(a[m].values + 4 * i));
+    if (bits == 8) continue;
+    for (int m = 0; m < count; m++) ints[m] = _mm512_dpbusd_epi32(ints[m], steps[16 + i], four(a[m].values + 64 + 4 * i));
   }
   for (int m = 0; m < count; m++) {
-    sums[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(ints[m]), _mm512_mul_ps(scales, _mm512_set1_ps(a[m].scales[lane])), sums[m]);
+    const __m512 factors = _mm512_mul_ps(scales, _mm512_set1_ps(a[m].scales[group]));
+    sums[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(ints[m]), factors, sums[m]);
+  }
+}
+
+/** The sums of a panel: 16 rows of weights, `wide` of them there, by `some` rows of activations; their chunks lie `count` apart. */
+static void panel(const Weights *w, const Chunk *activations, int64_t count, int some, int64_t row, int wide, __m512 *sums) {
+  const int groups = groups_in(w), lanes = 16 / groups;
+  const int64_t chunks = chunks_in(w);
+  const __mmask16 present = (__mmask16)((1u << wide) - 1);
+  for (int m = 0; m < some; m++) sums[m] = _mm512_setzero_ps();
+  for (int64_t c = 0; c < chunks; c++) {
+    const Chunk *a = activations + c * count;
+    __m512i steps[32];
+    load_panel(w, row, wide, c, steps);
+    for (int g = 0; g < groups; g++) {
+      const int64_t block = groups == 1 ? c * columns_in_chunk(w) / w->block : c * groups + g;
+      if (block >= w->blocks) break;
+      const __m512 scales = load_scales(w, row, present, block);
+      int m = 0;
+      for (; m + 16 <= some; m += 16) add_block(steps, a + m, 16, w->bits, g, lanes, scales, sums + m);
+      for (; m + 4 <= some; m += 4) add_block(steps, a + m, 4, w->bits, g, lanes, scales, sums + m);
+      for (; m < some; m++) add_block(steps, a + m, 1, w->bits, g, lanes, scales, sums + m);
+    }
   }
 }
 
 static void panels(const Weights *w, const Chunk *activations, int64_t count, int64_t first, int64_t last, float *out) {
-  const int nibbles = w->bits == 4, per_chunk = 512 / w->bits, groups = w->block < per_chunk ? per_chunk / w->block : 1;
-  const int64_t row_bytes = w->blocks * w->block * w->bits / 8, chunks = (row_bytes + 63) / 64;
+  __m512 sums[PANEL_ROWS];
   for (int64_t from = 0; from < count; from += PANEL_ROWS) {
     const int some = count - from < PANEL_ROWS ? (int)(count - from) : PANEL_ROWS;
     for (int64_t row = first; row < last; row += 16) {
       const int wide = last - row < 16 ? (int)(last - row) : 16;
       const __mmask16 present = (__mmask16)((1u << wide) - 1);
-      __m512 sums[PANEL_ROWS];
-      for (int m = 0; m < some; m++) sums[m] = _mm512_setzero_ps();
-      for (int64_t c = 0; c < chunks; c++) {
-        const int bytes = c + 1 < chunks ? 64 : (int)(row_bytes - 64 * c);
-        __m512i turned[32];
-        for (int n = 0; n < 16; n++) turned[n] = n < wide ? load_codes(w->codes + (row + n) * row_bytes + 64 * c, bytes) : _mm512_setzero_si512();
-        turn(turned);
-        if (nibbles) {
-          for (int i = 0; i < 16; i++) {
-            turned[16 + i] = high_nibbles(turned[i]);
-            turned[i] = low_nibbles(turned[i]);
-          }
-        }
-        for (int g = 0; g < groups; g++) {
-          const int64_t block = groups == 1 ? c / (w->block / per_chunk) : c * groups + g;
-          if (block >= w->blocks) break;
-          const __m512i at = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), _mm512_set1_epi32((int)w->blocks));
-          const __m512 scales = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), present, at, w->scales + row * w->blocks + block, 4);
-          const Chunk *a = activations + c * count + from;
-          const int lanes = 16 / groups, lane = g * lanes;
-          int m = 0;
-          for (; m + 16 <= some; m += 16) add_block(turned, a + m, 16, nibbles, lane, lanes, scales, sums + m);
-          for (; m + 4 <= some; m += 4) add_block(turned, a + m, 4, nibbles, lane, lanes, scales, sums + m);
-          for (; m < some; m++) add_block(turned, a + m, 1, nibbles, lane, lanes, scales, sums + m);
-        }
-      }
+      panel(w, activations + from, count, some, row, wide, sums);
       const __m512 bias = w->bias ? _mm512_maskz_loadu_ps(present, w->bias + row) : _mm512_setzero_ps();
-      for (int m = 0; m < some; m++) _mm512_mask_storeu_ps(out + (from + m) * w->rows + row, present, _mm512_add_ps(sums[m], bias));
+      for (int m = 0; m < some; m++) {
+        _mm512_mask_storeu_ps(out + (from + m) * w->rows + row, present, _mm512_add_ps(sums[m], bias));
+      }
     }
   }
 }

@@ -1,21 +1,14 @@
-// The products themselves. A tile is a few rows of activations by a few rows of weights; all sizes are constants once inlined.
+// The products themselves. A tile is four rows of weights by a few of activations; all sizes are constants once inlined.
 #include "product.h"
 #include <math.h>
-#include <stddef.h>
 #include <string.h>
 #include "lanes.h"
 
-#define INLINE static inline __attribute__((always_inline))
+/** How far ahead of the sum a row of weights is fetched: the processor's own prefetching ends at each page. */
+enum { ahead_bytes = 4096 };
 
-/** How far ahead of the sum one row of weights is fetched: the processor's own prefetching ends at each page. */
-#define AHEAD_BYTES 4096
-
-static inline int columns_in_chunk(const Weights *w) { return 512 / w->bits; }
-static inline int64_t bytes_in_row(const Weights *w) { return w->blocks * w->block * w->bits / 8; }
-/** Blocks in a chunk, at least one. */
-static inline int groups_in(const Weights *w) { return w->block < columns_in_chunk(w) ? columns_in_chunk(w) / w->block : 1; }
-
-int64_t chunks_in(const Weights *w) { return (bytes_in_row(w) + 63) / 64; }
+/** From so many rows of activations on panels are faster than tiles. */
+enum { panels_from = 16 };
 
 /** The largest magnitude of `count` values. */
 INLINE float highest(const float *values, int count) {
@@ -29,10 +22,10 @@ INLINE float highest(const float *values, int count) {
 }
 
 void round_row(const Weights *w, const float *row, Chunk *chunks, int64_t stride) {
-  const int width = columns_in_chunk(w), groups = groups_in(w), lanes = 16 / groups;
+  const int width = columns_in_chunk(w), groups = groups_in(w);
   // Activations in the order of their codes: what the low nibbles (or bytes) multiply, then what the high ones do.
   const int halves = w->bits == 4 ? 2 : 1, part = 64 / groups;
-  const Codes zero = same_code(halves == 2 ? 8 : zero_of_bytes);
+  const int zero = w->bits == 4 ? 8 : zero_of_bytes;
   const int64_t count = chunks_in(w);
   for (int64_t c = 0; c < count; c++, row += width, chunks += stride) {
     float values[2][64];
@@ -41,80 +34,87 @@ void round_row(const Weights *w, const float *row, Chunk *chunks, int64_t stride
     else if (left >= width) memcpy(values[0], row, sizeof values[0]);
     else for (int i = 0; i < width; i++) values[i % halves][i / halves] = i < left ? row[i] : 0;
     for (int g = 0; g < groups; g++) {
-      const float most = highest(values[0] + g * part, part), other = halves == 2 ? highest(values[1] + g * part, part) : 0;
-      const float all = most > other ? most : other, inverse = all > 0 ? 127 / all : 0;
+      const float low = highest(values[0] + g * part, part), high = halves == 2 ? highest(values[1] + g * part, part) : 0;
+      const float most = low > high ? low : high, inverse = most > 0 ? 127 / most : 0;
+      int sum = 0;
       for (int h = 0; h < halves; h++) {
-        for (int i = g * part; i < (g + 1) * part; i++) chunks->values[64 * h + i] = (int8_t)rintf(values[h][i] * inverse);
+        int8_t *to = chunks->values + 64 * h + g * part;
+        for (int i = 0; i < part; i++) to[i] = (int8_t)rintf(values[h][g * part + i] * inverse);
+        for (int i = 0; i < part; i++) sum += to[i];
       }
-      for (int i = 0; i < lanes; i++) chunks->scales[g * lanes + i] = all / 127;
+      chunks->scales[g] = most / 127;
+      chunks->zeros[g] = -zero * sum;
     }
-    memset(chunks->corrections, 0, sizeof chunks->corrections);
-    Ints added = load_ints(chunks->corrections);
-    for (int h = 0; h < halves; h++) added = dot(added, zero, chunks->values + 64 * h);
-    store_ints(chunks->corrections, added);
-    memset(chunks->sums, 0, sizeof chunks->sums);
-    for (int lane = 0; lane < 16; lane++) {
-      chunks->corrections[lane] = -chunks->corrections[lane];
-      chunks->sums[lane / lanes * lanes] += chunks->corrections[lane];
+  }
+}
+
+/** Adds the products of chunk `c` of four rows of weights with `count` rows of activations, `chunks` apart. */
+INLINE void add_chunk(
+    const Weights *w, const uint8_t *const codes[4], const float *const scales[4], const Chunk *a, int64_t chunks, int64_t c, int count,
+    int bits, int groups, Four *sums) {
+  const int64_t row_bytes = bytes_in_row(w);
+  const int bytes = row_bytes - 64 * c < 64 ? (int)(row_bytes - 64 * c) : 64;
+  const int64_t block = groups == 1 ? c >> __builtin_ctzll((uint64_t)(w->block * bits / 512)) : c * groups;
+  const int present = groups == 1 || w->blocks - block >= groups ? groups : (int)(w->blocks - block);
+  Codes low[4], high[4];
+  Four factors[8];
+  for (int n = 0; n < 4; n++) {
+    prefetch(codes[n] + 64 * c + ahead_bytes);
+    if (c % 16 == 0) prefetch(scales[n] + block + ahead_bytes / 64);
+    const Codes all = load_codes(codes[n] + 64 * c, bytes);
+    low[n] = bits == 4 ? low_nibbles(all) : plain_bytes(all);
+    high[n] = high_nibbles(all);
+  }
+  for (int g = 0; g < present; g++) {
+    factors[g] = (Four){scales[0][block + g], scales[1][block + g], scales[2][block + g], scales[3][block + g]};
+  }
+  for (int m = 0; m < count; m++, a += chunks) {
+    Ints lanes[4];
+    FourInts totals[8] = {0};
+    for (int n = 0; n < 4; n++) {
+      lanes[n] = dot(no_ints(), low[n], a->values);
+      if (bits == 4) lanes[n] = dot(lanes[n], high[n], a->values + 64);
+    }
+    add_lanes(lanes, groups, totals);
+    for (int g = 0; g < present; g++) {
+      sums[m] = multiply_add(__builtin_convertvector(totals[g] + a->zeros[g], Four), factors[g] * a->scales[g], sums[m]);
     }
   }
 }
 
 /**
- * Sums of `count` rows of activations by `wide` rows of weights, `gap` apart from `row` on. The rows of a tile lie far apart, because
- * memory gives most where several long streams are read side by side.
+ * Rows [first, last) of weights by at most TILE_COUNT rows of activations. The four rows of a tile lie far apart, because memory gives
+ * most where several long streams are read side by side.
  */
-INLINE void tile(const Weights *w, const Chunk *activations, int64_t chunks, int count, int wide, int bits, int groups, int64_t row, int64_t gap, float *out) {
-  const int64_t stride = bytes_in_row(w);
-  const int per_block = groups == 1 ? __builtin_ctzll((uint64_t)(w->block * bits / 512)) : 0;
-  const uint8_t *codes = w->codes + row * stride;
-  const float *scales = w->scales + row * w->blocks;
-  Floats sums[4][4];
-  for (int m = 0; m < count; m++) for (int n = 0; n < wide; n++) sums[m][n] = zeros();
-  for (int64_t c = 0; c < chunks; c++) {
-    const int bytes = c + 1 < chunks ? 64 : (int)(stride - 64 * c);
-    const int64_t block = groups == 1 ? c >> per_block : c * groups;
-    const int present = groups == 1 || w->blocks - block >= groups ? groups : (int)(w->blocks - block);
-    for (int n = 0; n < wide; n++) {
-      const uint8_t *at = codes + n * gap * stride + 64 * c;
-      const float *scale = scales + n * gap * w->blocks + block;
-      prefetch(at + AHEAD_BYTES);
-      if (c % 16 == 0) prefetch(scale + AHEAD_BYTES / 64);
-      const Codes all = load_codes(at, bytes);
-      const Codes first = bits == 4 ? low_nibbles(all) : plain_bytes(all), second = high_nibbles(all);
-      const Floats spreads = groups == 1 ? zeros() : spread(scale, groups, present);
-      for (int m = 0; m < count; m++) {
-        const Chunk *a = activations + m * chunks + c;
-        Ints sum = dot(load_ints(a->corrections), first, a->values);
-        if (bits == 4) sum = dot(sum, second, a->values + 64);
-        const Floats factor = groups == 1 ? same(*scale * a->scales[0]) : times(spreads, load_floats(a->scales));
-        sums[m][n] = add_scaled(sums[m][n], sum, factor);
-      }
+INLINE void rows(
+    const Weights *w, const Chunk *activations, int count, int bits, int groups, int64_t first, int64_t last, float *out) {
+  const int64_t chunks = chunks_in(w), gap = (last - first + 3) / 4;
+  for (int64_t row = first; row < first + gap; row++) {
+    const uint8_t *codes[4];
+    const float *scales[4];
+    int64_t at[4];
+    for (int n = 0; n < 4; n++) {
+      // Where they do not come out even the last tiles have a row twice.
+      at[n] = row + n * gap < last ? row + n * gap : row;
+      codes[n] = w->codes + at[n] * bytes_in_row(w);
+      scales[n] = w->scales + at[n] * w->blocks;
+    }
+    Four sums[TILE_COUNT] = {0};
+    for (int64_t c = 0; c < chunks; c++) add_chunk(w, codes, scales, activations + c, chunks, c, count, bits, groups, sums);
+    for (int m = 0; m < count; m++) {
+      for (int n = 0; n < 4; n++) out[m * w->rows + at[n]] = sums[m][n] + (w->bias ? w->bias[at[n]] : 0);
     }
   }
-  for (int m = 0; m < count; m++) {
-    for (int n = 0; n < wide; n++) {
-      const int64_t to = row + n * gap;
-      out[m * w->rows + to] = total(sums[m][n]) + (w->bias ? w->bias[to] : 0);
-    }
-  }
-}
-/** Rows [first, last) of weights by at most TILE_COUNT rows of activations. */
-INLINE void rows(const Weights *w, const Chunk *activations, int64_t chunks, int count, int bits, int groups, int64_t first, int64_t last, float *out) {
-  const int wide = count == 1 ? 4 : TILE_WIDE;
-  const int64_t gap = (last - first) / wide;
-  for (int64_t row = first; row < first + gap; row++) tile(w, activations, chunks, count, wide, bits, groups, row, gap, out);
-  for (int64_t row = first + wide * gap; row < last; row++) tile(w, activations, chunks, count, 1, bits, groups, row, 0, out);
 }
 
-#define FOR_COUNT(M, BITS, GROUPS) case M: rows(w, activations, chunks, M, BITS, GROUPS, first, last, out); break;
+#define FOR_COUNT(M, BITS, GROUPS) case M: rows(w, activations, M, BITS, GROUPS, first, last, out); break;
 #if TILE_COUNT > 2
 #define FOR_MORE(BITS, GROUPS) FOR_COUNT(3, BITS, GROUPS) FOR_COUNT(4, BITS, GROUPS)
 #else
 #define FOR_MORE(BITS, GROUPS)
 #endif
 #define KIND(NAME, BITS, GROUPS) \
-  static void NAME(const Weights *w, const Chunk *activations, int64_t chunks, int count, int64_t first, int64_t last, float *out) { \
+  static void NAME(const Weights *w, const Chunk *activations, int count, int64_t first, int64_t last, float *out) { \
     switch (count) { FOR_COUNT(1, BITS, GROUPS) FOR_COUNT(2, BITS, GROUPS) FOR_MORE(BITS, GROUPS) } \
   }
 KIND(nibbles1, 4, 1)
@@ -127,7 +127,7 @@ KIND(bytes4, 8, 4)
 
 int in_panels(int64_t count) {
 #ifdef HAS_PANELS
-  return count > MOST_ALIKE;
+  return count >= panels_from;
 #else
   (void)count;
   return 0;
@@ -140,13 +140,12 @@ void multiply(const Weights *w, const Chunk *activations, int64_t count, int64_t
 #ifdef HAS_PANELS
   if (in_panels(count)) return panels(w, activations, count, first, last, out);
 #endif
-  static void (*const kinds[2][4])(const Weights *, const Chunk *, int64_t, int, int64_t, int64_t, float *) = {
+  static void (*const kinds[2][4])(const Weights *, const Chunk *, int, int64_t, int64_t, float *) = {
       {nibbles1, nibbles2, nibbles4, nibbles8}, {bytes1, bytes2, bytes4, NULL}};
   const int64_t chunks = chunks_in(w);
   const int kind = __builtin_ctz(groups_in(w));
   for (int64_t m = 0; m < count; m += TILE_COUNT) {
     const int some = count - m < TILE_COUNT ? (int)(count - m) : TILE_COUNT;
-    kinds[w->bits == 8][kind](w, activations + m * chunks, chunks, some, first, last, out + m * w->rows);
+    kinds[w->bits == 8][kind](w, activations + m * chunks, some, first, last, out + m * w->rows);
   }
 }
-
