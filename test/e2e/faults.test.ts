@@ -3,12 +3,15 @@ import { join } from 'node:path'
 import t from 'tap'
 import { findBoard } from '../../src/board/boards/index.ts'
 import { type FaultKind, faultKinds, faultOf } from '../../src/twin/faults.ts'
+import { refreshMs } from '../../src/twin/virtual.ts'
 import { type RunningDaemon, startDaemon } from './support/daemon.ts'
 
 /** The daemon must be at a safe point this long after a fault shows in the files (issue 4). */
 const safeWithinMs = 1000
 /** So many rows may be late and be tried once more: a machine that stood still for a second is not the daemon's fault. */
 const lateAllowed = 2
+/** The board looks at its clock files, and for faults, when its sensors convert. */
+const followsMs = 2 * refreshMs
 const [lowestHz] = findBoard('agx-orin-64gb').gpu.pointsHz
 /** A fault that no reading shows at once: what it does must have time to show. */
 const lasts = { short: 4000, long: 12_000 }
@@ -24,6 +27,11 @@ interface Row {
   readonly atOnce: boolean
   /** Answers are under way so long before: a drift is found out by one who knows the board. */
   readonly warmMs?: number
+  /**
+   * The clock held by hand meanwhile, during an answer that lasts: what is wrong with clocks and sensors shows when the clock has
+   * somewhere to go, and at rest, or where the lowest is the thriftiest, it has not.
+   */
+  readonly heldMhz?: number
   /** Watts ordered during the fault: a clock that does not obey shows when a lower one is ordered. */
   readonly budgetWatts?: number
 }
@@ -68,6 +76,7 @@ const rows: readonly Row[] = [
     reason: /^clock_refused$/,
     alarm: 'clock_refused',
     atOnce: true,
+    heldMhz: 510,
     budgetWatts: 16,
   },
   {
@@ -76,9 +85,17 @@ const rows: readonly Row[] = [
     reason: /^clock_refused$/,
     alarm: 'clock_refused',
     atOnce: true,
+    heldMhz: 510,
     budgetWatts: 16,
   },
-  { kind: 'stuck', lastsMs: lasts.long, reason: /^telemetry_stuck$/, alarm: 'sensor_stuck', atOnce: false },
+  {
+    kind: 'stuck',
+    lastsMs: lasts.long,
+    reason: /^telemetry_stuck$/,
+    alarm: 'sensor_stuck',
+    atOnce: false,
+    heldMhz: 816,
+  },
   // An oven: the heat sink takes minutes to follow an ambient that a board may really see.
   { kind: 'ambient', amount: 300, lastsMs: 2 * lasts.long, reason: /^thermal$/, alarm: 'thermal', atOnce: false },
 ]
@@ -141,19 +158,18 @@ t.test('every fault of the board: a safe point, its reason, and recovery without
   const told = await seen(daemon, ({ alarms }) => 'thermal' in alarms.text, hotterMs + lasts.long)
   t.equal(told, null, 'hotter air raises no alarm of heat')
   inject([])
-  /**
-   * A fault of the clock shows when the clock has somewhere to go: at rest, or where the lowest is the thriftiest, a lower budget orders
-   * nothing. So a higher one is held by hand during an answer that lasts. Returns what ends both.
-   */
-  const holdHigher = async (): Promise<() => Promise<void>> => {
+  /** Holds the clock during an answer that lasts; returns what ends both. */
+  const holdClock = async (gpuMhz: number): Promise<() => Promise<void>> => {
     const over = new AbortController()
     const headers = { 'content-type': 'application/json' }
     const body = JSON.stringify({ prompt: 'Tell me about my order.', max_tokens: 400, logit_bias: { 2: -100 } })
     const answer = fetch(`${daemon.url}/v1/completions`, { method: 'POST', headers, body, signal: over.signal })
     const ended = answer.then((reply) => reply.text()).catch(() => '')
-    await daemon.json('/v1/power/hold', { method: 'PUT', headers, body: JSON.stringify({ gpu_mhz: 510 }) })
-    const higher = await seen(daemon, ({ clocks }) => clocks.gpu_cap_hz > lowestHz, monotonicMs() + 60_000)
-    t.ok(higher, 'the clock has somewhere to go')
+    await daemon.json('/v1/power/hold', { method: 'PUT', headers, body: JSON.stringify({ gpu_mhz: gpuMhz }) })
+    const held = ({ governor, clocks }: View): boolean => governor.reason === 'hold' && clocks.gpu_cap_hz > lowestHz
+    const since = (await seen(daemon, held, monotonicMs() + 60_000))?.mono_ms ?? Number.NaN
+    const followed = (view: View): boolean => held(view) && view.mono_ms >= since + followsMs
+    t.ok(await seen(daemon, followed, monotonicMs() + 60_000), `the clock is held at ${gpuMhz} MHz`)
     return async () => {
       over.abort()
       await ended
@@ -162,14 +178,19 @@ t.test('every fault of the board: a safe point, its reason, and recovery without
   }
   const queue = [...rows]
   for (const row of queue) {
-    const { kind, amount, lastsMs, reason, alarm, atOnce, warmMs = 0, budgetWatts } = row
+    const { kind, amount, lastsMs, reason, alarm, atOnce, warmMs = 0, heldMhz, budgetWatts } = row
     await pause(warmMs)
     t.ok(await seen(daemon, settled, monotonicMs() + 60_000), `before ${kind} all is well`)
-    const release = budgetWatts === undefined ? null : await holdHigher()
+    const release = heldMhz === undefined ? null : await holdClock(heldMhz)
     const { pid, restarts } = (await daemon.power()).engine
-    const fromMs = monotonicMs()
+    let fromMs = monotonicMs()
     inject([faultOf(kind, fromMs, fromMs + lastsMs, amount ?? faultKinds[kind].amount)])
-    if (budgetWatts !== undefined) await order(budgetWatts)
+    if (budgetWatts !== undefined) {
+      // The order must find the fault in force.
+      await seen(daemon, ({ mono_ms }) => mono_ms >= fromMs + followsMs, fromMs + lastsMs)
+      fromMs = monotonicMs()
+      await order(budgetWatts)
+    }
     const safe = await seen(daemon, (view) => reason.test(view.governor.reason), fromMs + lastsMs)
     t.ok(safe, `${kind} ${amount ?? ''} is noticed`)
     const afterMs = Math.round((safe?.mono_ms ?? Number.NaN) - fromMs)
