@@ -131,7 +131,11 @@ t.test('grant-clocks.sh grants the clock files and nothing else', async (t) => {
 function smallRepository(t: Test) {
   const root = t.testdir({
     bin: { npm: '#!/bin/sh\necho "$ONNXRUNTIME_NODE_INSTALL $*" >> "$CALLS"\n' },
-    scripts: { 'copy-assets.mjs': '', 'compile-products.mjs': '', 'prepare.mjs': readFileSync(script('prepare.mjs'), 'utf8') },
+    scripts: {
+      'copy-assets.mjs': '',
+      'compile-products.mjs': '',
+      'prepare.mjs': readFileSync(script('prepare.mjs'), 'utf8'),
+    },
     src: { 'main.ts': '' },
     dist: { '.built': '' },
     'package.json': '{}',
