@@ -46,6 +46,40 @@ static inline Ints dot(Ints sum, Codes codes, const int8_t *values) {
   return sum;
 }
 
+/** Four activations, for all lanes. */
+static inline __m256i four(const int8_t *values) {
+  int32_t bits;
+  memcpy(&bits, values, sizeof bits);
+  return _mm256_set1_epi32(bits);
+}
+
+/**
+ * Adds `count` steps of a panel times four activations each, for some rows of activations `apart` bytes apart. Sums of nibbles stay in
+ * 16 bits for eight steps: 8 * 2 * 15 * 127 fits.
+ */
+static inline __attribute__((always_inline)) void dot_steps(
+    const Codes *steps, int count, const int8_t *values, size_t apart, int rows, int bits, Ints *sums) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int from = 0; from < count; from += 8) {
+    Ints pairs[4];
+    for (int m = 0; m < rows; m++) pairs[m] = no_ints();
+    for (int s = from; s < count && s < from + 8; s++) {
+      for (int m = 0; m < rows; m++) {
+        const __m256i a = four(values + (size_t)m * apart + 4 * s);
+        EACH {
+          const __m256i codes = steps[s].part[i];
+          if (bits == 4) pairs[m].part[i] = _mm256_add_epi16(pairs[m].part[i], _mm256_maddubs_epi16(codes, a));
+          else pairs[m].part[i] = _mm256_add_epi32(
+              pairs[m].part[i], _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(a, codes)), ones));
+        }
+      }
+    }
+    for (int m = 0; m < rows; m++) {
+      EACH sums[m].part[i] = _mm256_add_epi32(sums[m].part[i], bits == 4 ? _mm256_madd_epi16(pairs[m].part[i], ones) : pairs[m].part[i]);
+    }
+  }
+}
+
 /** Of four rows, whose lanes 0, 1, 4 and 5 come in `even` and the others in `odd`, the sums of pairs of lanes. */
 static inline __attribute__((always_inline)) void add_pairs(const __m256i rows[4], __m256i *even, __m256i *odd) {
   const __m256i low01 = _mm256_unpacklo_epi32(rows[0], rows[1]), high01 = _mm256_unpackhi_epi32(rows[0], rows[1]);

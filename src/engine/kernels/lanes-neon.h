@@ -47,6 +47,20 @@ static inline Ints dot(Ints sum, Codes codes, const int8_t *values) {
   return sum;
 }
 
+/** Adds `count` steps of a panel times four activations each, for some rows of activations `apart` bytes apart. */
+static inline __attribute__((always_inline)) void dot_steps(
+    const Codes *steps, int count, const int8_t *values, size_t apart, int rows, int bits, Ints *sums) {
+  (void)bits;
+  for (int s = 0; s < count; s++) {
+    for (int m = 0; m < rows; m++) {
+      int32_t four;
+      memcpy(&four, values + (size_t)m * apart + 4 * s, sizeof four);
+      const int8x16_t a = vreinterpretq_s8_s32(vdupq_n_s32(four));
+      EACH sums[m].part[i] = vdotq_s32(sums[m].part[i], vreinterpretq_s8_u8(steps[s].part[i]), a);
+    }
+  }
+}
+
 /** Of four rows the sums of each of `groups` runs of lanes. */
 static inline __attribute__((always_inline)) void add_lanes(const Ints rows[4], int groups, FourInts *totals) {
   FourInts quarters[4];

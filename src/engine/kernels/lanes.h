@@ -11,8 +11,10 @@ typedef int32_t FourInts __attribute__((vector_size(16)));
 #include "panels-avx512.h"
 #elif defined(__AVX2__)
 #include "lanes-avx2.h"
+#include "panels.h"
 #elif defined(__ARM_FEATURE_DOTPROD)
 #include "lanes-neon.h"
+#include "panels.h"
 #else
 #error "there are no lanes for this processor: the runtime's own products serve it"
 #endif
