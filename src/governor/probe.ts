@@ -5,7 +5,8 @@ import type { Inputs, Probe } from './types.ts'
 
 /**
  * Under an even load a sensor that hangs looks like one that is right. When a reading has not moved for a while, the cap
- * goes down for a moment, by enough for the sensor to show it; health.ts then sees whether the reading followed.
+ * goes down for a moment, by enough for the sensor to show it; health.ts then sees whether the reading followed. Near the lowest cap
+ * there may not be enough to go down by: then a sensor that hangs shows when the load changes.
  */
 export function nextProbe(
   { probe, health }: Observed,

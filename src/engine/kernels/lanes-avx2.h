@@ -61,7 +61,7 @@ static inline __attribute__((always_inline)) void dot_steps(
     const Codes *steps, int count, const int8_t *values, size_t apart, int rows, int bits, Ints *sums) {
   const __m256i ones = _mm256_set1_epi16(1);
   for (int from = 0; from < count; from += 8) {
-    Ints pairs[4];
+    Ints pairs[together];
     for (int m = 0; m < rows; m++) pairs[m] = no_ints();
     for (int s = from; s < count && s < from + 8; s++) {
       for (int m = 0; m < rows; m++) {

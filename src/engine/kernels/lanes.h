@@ -6,6 +6,9 @@
 typedef float Four __attribute__((vector_size(16)));
 typedef int32_t FourInts __attribute__((vector_size(16)));
 
+/** Rows of activations that take a step of a panel together where lanes come in parts: their sums fit the registers. */
+enum { together = 4 };
+
 #if defined(__AVX512VNNI__)
 #include "lanes-avx512.h"
 #include "panels-avx512.h"

@@ -1,17 +1,13 @@
 // Many rows of activations at once where 16 lanes come in parts (AVX2, arm64): 16 rows of weights are turned so that each has a lane, and
-// scales are applied once a block.
+// scales are applied once a block. AVX-512 has panels of its own, in whole registers.
 #pragma once
 #include <string.h>
 #include "product.h"
 
 #define HAS_PANELS
 
-enum {
-  /** Rows of activations whose sums are kept beside a panel. */
-  panel_rows = 256,
-  /** Rows of activations that take a step together: their sums fit the registers. */
-  together = 4,
-};
+/** Rows of activations whose sums are kept beside a panel. */
+enum { panel_rows = 256 };
 
 /** Sixteen rows of sixteen 32-bit lanes become sixteen columns. */
 INLINE void turn(Codes rows[16]) {
