@@ -1,7 +1,7 @@
 /** The built daemon as its users have it, on a free port, and a client that notes when each token arrives. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +10,9 @@ import { family } from './calm.mjs'
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 const tap = new URL('step-tap.mjs', import.meta.url).href
+
+/** SCHED_RR of sched.h. */
+const roundRobin = 2
 
 /** The clock of the engine's step messages. */
 const nowMs = () => Number(process.hrtime.bigint()) / 1e6
@@ -29,6 +32,8 @@ export async function startDaemon(modelDir, threads) {
     url,
     /** The daemon and its engine. */
     pids: () => family(child.pid),
+    /** Whether the governor's thread was allowed to come before ordinary ones. */
+    comesFirst: () => schedulingPolicy(child.pid) === roundRobin,
     /** Streams `tokens` tokens after `prompt` (ids); milliseconds on the clock of the steps. `onArrival` is called after each. */
     complete: (prompt, tokens, onArrival) => complete(url, agent, prompt, tokens, onArrival),
     /** Steps announced since the last call. */
@@ -46,6 +51,12 @@ export async function startDaemon(modelDir, threads) {
       rmSync(state, { recursive: true, force: true })
     },
   }
+}
+
+/** The policy of a process's first thread: field 41 of its stat, the 39th behind the name. */
+function schedulingPolicy(pid) {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38])
 }
 
 /** The first address the daemon prints. */

@@ -97,12 +97,13 @@ function figures({ speed, prefill, levels, memory, start, http, streams }) {
   }
   if (start) rows.push(['start, s', say(start.values.warm_start, 1), start.details.llama_seconds.toFixed(1)])
   if (http) {
-    const { tokens, beside_others } = http.details
+    const { tokens, beside_others, comes_first } = http.details
     rows.push([
       'tokens over HTTP, and those beside which other programs ran more than 2 ms',
       `${tokens}, ${beside_others}`,
       '',
     ])
+    rows.push(['the governor’s thread had real-time priority', comes_first ? 'yes' : 'no', ''])
   }
   if (streams) {
     const { one, four } = streams.details.tokens_per_second

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -14,6 +15,7 @@ import { createLog } from '../src/daemon/log.ts'
 import { createNap } from '../src/daemon/nap.ts'
 import { createNotify } from '../src/daemon/notify.ts'
 import { choosePlatform } from '../src/daemon/platform.ts'
+import { askForPrecedence } from '../src/daemon/precedence.ts'
 import { serve } from '../src/daemon/serve.ts'
 import { lockState } from '../src/daemon/state-lock.ts'
 import { importModel } from '../src/models/import.ts'
@@ -398,6 +400,19 @@ t.test('systemd hears from the loop, at half the watchdog’s period', async (t)
   }
   t.same(await said(), ['WATCHDOG=1', 'WATCHDOG=1', 'WATCHDOG=1'])
   createNotify({}, () => 0).ready('nothing listens')
+})
+
+t.test('the governor’s thread comes first where that is allowed, and what it starts does not', async (t) => {
+  if (process.platform !== 'linux') return t.pass('only Linux is asked')
+  const policy = (stat: string) => Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38])
+  const [ordinary, roundRobin] = [0, 2]
+  const child = spawn('sh', ['-c', 'read line; cat /proc/self/stat'], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const granted = await askForPrecedence(child.pid)
+  t.equal(policy(readFileSync(`/proc/${child.pid}/stat`, 'utf8')), granted ? roundRobin : ordinary)
+  if (!granted) t.comment('real-time priority is not allowed here')
+  child.stdin.end('\n')
+  t.equal(policy((await child.stdout.toArray()).join('')), ordinary)
+  t.equal(await askForPrecedence(2 ** 22 + 1), false, 'a refusal is an answer')
 })
 
 t.test('a lock outlives no process', async (t) => {

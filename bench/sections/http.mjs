@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { quantile, spread } from '../../dist/evaluate/statistics/quantiles.js'
 import { calmly } from '../calm.mjs'
 import { watchOthers } from '../others.mjs'
@@ -10,6 +12,10 @@ const answerTokens = 96
 
 /** Where daemon and client share the engine's cores somebody always waits: few tries, of long answers. */
 const tries = 2
+
+/** The client collects its garbage between answers: a pause of its own, in which a token waits to be seen, is not the daemon's. */
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc')
 
 /** While others ran for longer than this, it was not only the daemon that a token waited for. */
 const othersMs = 2
@@ -24,15 +30,16 @@ export async function http({ daemon, rounds, log }) {
   const beside = []
   const first = []
   let salt = 1
-  let lookAside = () => 0
+  let watch
   const answer = async () => {
     await daemon.steps()
     const others = []
+    collect()
     // Another prompt every time: what was read before would be reused.
-    const seen = await daemon.complete(prompt(64, salt++), answerTokens, () => others.push(lookAside()))
+    const seen = await daemon.complete(prompt(64, salt++), answerTokens, () => others.push(watch?.lookAside() ?? 0))
     return { ...seen, others, steps: await daemon.steps() }
   }
-  lookAside = await watchOthers([...daemon.pids(), process.pid], answer)
+  watch = await watchOthers([...daemon.pids(), process.pid], answer)
   const sleeper = startSleeper()
   for (let round = 0; round < rounds; round++) {
     const { sentMs, arrivals, others, steps } = await calmly(daemon.pids(), answer, { tries })
@@ -60,6 +67,7 @@ export async function http({ daemon, rounds, log }) {
   const all = [...alone, ...beside]
   const lateMs = sleeper.lateMs()
   await sleeper.close()
+  watch.close()
   return {
     values: {
       http_median: quantile(all, 0.5),
@@ -68,7 +76,12 @@ export async function http({ daemon, rounds, log }) {
       http_first: spread(first),
       sleeper_p99: quantile(lateMs, 0.99),
     },
-    details: { tokens: all.length, beside_others: beside.length, cost_ms: { ...spread(all), p90: quantile(all, 0.9) } },
+    details: {
+      tokens: all.length,
+      beside_others: beside.length,
+      comes_first: daemon.comesFirst(),
+      cost_ms: { ...spread(all), p90: quantile(all, 0.9) },
+    },
   }
 }
 

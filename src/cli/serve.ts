@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { loadSettings } from '../config/load.ts'
 import { settingRows } from '../config/schema.ts'
 import { createLog } from '../daemon/log.ts'
+import { askForPrecedence } from '../daemon/precedence.ts'
 import { type Daemon, serve } from '../daemon/serve.ts'
 import { version } from '../version.ts'
 import { print } from './output.ts'
@@ -24,6 +25,13 @@ export function serveCommand(): Command {
     for (const warning of warnings) log.warn({}, warning)
     // From the first moment: a load of minutes can be ended too, and leaves the clocks as they were.
     const end = ending()
+    const first = await askForPrecedence()
+    log.info(
+      {},
+      first
+        ? 'the governor runs before ordinary programs (real-time priority 1)'
+        : 'the governor has an ordinary program’s priority',
+    )
     const daemon = await serve(settings, process.env, log, end)
     if (daemon === null) return print('stopped before it was ready; the clocks are as they were')
     for (const line of banner(daemon, settings.as_if)) print(line)
