@@ -10,7 +10,7 @@ typedef struct { __m256i part[2]; } Ints;
 #define EACH for (int i = 0; i < 2; i++)
 
 /** Rows of activations in a tile. */
-#define TILE_COUNT 2
+#define TILE_COUNT 4
 
 /** What a code of zero is to `dot`, where codes are bytes. */
 enum { zero_of_bytes = 0 };
@@ -44,6 +44,18 @@ static inline Ints dot(Ints sum, Codes codes, const int8_t *values) {
     sum.part[i] = _mm256_add_epi32(sum.part[i], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
   return sum;
+}
+
+/** The products of nibbles. Four of them fit 16 bits (4 * 2 * 15 * 127), so lanes of one block may stand in one part. */
+static inline Ints dot_nibbles(Codes low, Codes high, const int8_t *values, int groups) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  __m256i pairs[2];
+  EACH {
+    const __m256i *a = (const __m256i *)(values + 32 * i);
+    pairs[i] = _mm256_add_epi16(_mm256_maddubs_epi16(low.part[i], a[0]), _mm256_maddubs_epi16(high.part[i], a[2]));
+  }
+  if (groups == 1) return (Ints){{_mm256_madd_epi16(_mm256_add_epi16(pairs[0], pairs[1]), ones), _mm256_setzero_si256()}};
+  return (Ints){{_mm256_madd_epi16(pairs[0], ones), _mm256_madd_epi16(pairs[1], ones)}};
 }
 
 /** Four activations, for all lanes. */

@@ -27,6 +27,12 @@ static inline Ints dot(Ints sum, Codes codes, const int8_t *values) {
   return _mm512_dpbusd_epi32(sum, codes, _mm512_load_si512(values));
 }
 
+/** The products of nibbles. */
+static inline Ints dot_nibbles(Codes low, Codes high, const int8_t *values, int groups) {
+  (void)groups;
+  return dot(dot(no_ints(), low, values), high, values + 64);
+}
+
 /** Of four rows the sums of each of `groups` runs of lanes. */
 static inline __attribute__((always_inline)) void add_lanes(const Ints rows[4], int groups, FourInts *totals) {
   const Ints low01 = _mm512_unpacklo_epi32(rows[0], rows[1]), high01 = _mm512_unpackhi_epi32(rows[0], rows[1]);

@@ -47,6 +47,12 @@ static inline Ints dot(Ints sum, Codes codes, const int8_t *values) {
   return sum;
 }
 
+/** The products of nibbles. */
+static inline Ints dot_nibbles(Codes low, Codes high, const int8_t *values, int groups) {
+  (void)groups;
+  return dot(dot(no_ints(), low, values), high, values + 64);
+}
+
 /** Adds `count` steps of a panel times four activations each, for some rows of activations `apart` bytes apart. */
 static inline __attribute__((always_inline)) void dot_steps(
     const Codes *steps, int count, const int8_t *values, size_t apart, int rows, int bits, Ints *sums) {

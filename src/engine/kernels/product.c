@@ -10,6 +10,9 @@ enum { ahead_bytes = 4096 };
 /** From so many rows of activations on panels are faster than tiles. */
 enum { panels_from = 16 };
 
+/** Where activations are more than a tile, so many rows of weights wait in the cache for the next one. */
+enum { strip_rows = 64 };
+
 /** The largest magnitude of `count` values. */
 INLINE float highest(const float *values, int count) {
   float most = 0;
@@ -48,14 +51,12 @@ void round_row(const Weights *w, const float *row, Chunk *chunks, int64_t stride
   }
 }
 
-/** Adds the products of chunk `c` of four rows of weights with `count` rows of activations, `chunks` apart. */
+/** Adds the products of chunk `c`, of which `bytes` are there, of four rows of weights with `count` rows of activations, `chunks` apart. */
 INLINE void add_chunk(
-    const Weights *w, const uint8_t *const codes[4], const float *const scales[4], const Chunk *a, int64_t chunks, int64_t c, int count,
-    int bits, int groups, Four *sums) {
-  const int64_t row_bytes = bytes_in_row(w);
-  const int bytes = row_bytes - 64 * c < 64 ? (int)(row_bytes - 64 * c) : 64;
+    const Weights *w, const uint8_t *const codes[4], const float *const scales[4], const Chunk *a, int64_t chunks, int64_t c, int bytes,
+    int count, int bits, int groups, Four *sums) {
   const int64_t block = groups == 1 ? c >> __builtin_ctzll((uint64_t)(w->block * bits / 512)) : c * groups;
-  const int present = groups == 1 || w->blocks - block >= groups ? groups : (int)(w->blocks - block);
+  const int present = bytes == 64 || w->blocks - block >= groups ? groups : (int)(w->blocks - block);
   Codes low[4], high[4];
   Four factors[8];
   for (int n = 0; n < 4; n++) {
@@ -72,8 +73,7 @@ INLINE void add_chunk(
     Ints lanes[4];
     FourInts totals[8] = {0};
     for (int n = 0; n < 4; n++) {
-      lanes[n] = dot(no_ints(), low[n], a->values);
-      if (bits == 4) lanes[n] = dot(lanes[n], high[n], a->values + 64);
+      lanes[n] = bits == 4 ? dot_nibbles(low[n], high[n], a->values, groups) : dot(no_ints(), low[n], a->values);
     }
     add_lanes(lanes, groups, totals);
     for (int g = 0; g < present; g++) {
@@ -88,7 +88,8 @@ INLINE void add_chunk(
  */
 INLINE void rows(
     const Weights *w, const Chunk *activations, int count, int bits, int groups, int64_t first, int64_t last, float *out) {
-  const int64_t chunks = chunks_in(w), gap = (last - first + 3) / 4;
+  const int64_t chunks = chunks_in(w), whole = bytes_in_row(w) / 64, gap = (last - first + 3) / 4;
+  const int left = (int)(bytes_in_row(w) % 64);
   for (int64_t row = first; row < first + gap; row++) {
     const uint8_t *codes[4];
     const float *scales[4];
@@ -100,7 +101,8 @@ INLINE void rows(
       scales[n] = w->scales + at[n] * w->blocks;
     }
     Four sums[TILE_COUNT] = {0};
-    for (int64_t c = 0; c < chunks; c++) add_chunk(w, codes, scales, activations + c, chunks, c, count, bits, groups, sums);
+    for (int64_t c = 0; c < whole; c++) add_chunk(w, codes, scales, activations + c, chunks, c, 64, count, bits, groups, sums);
+    if (whole < chunks) add_chunk(w, codes, scales, activations + whole, chunks, whole, left, count, bits, groups, sums);
     for (int m = 0; m < count; m++) {
       for (int n = 0; n < 4; n++) out[m * w->rows + at[n]] = sums[m][n] + (w->bias ? w->bias[at[n]] : 0);
     }
@@ -144,8 +146,12 @@ void multiply(const Weights *w, const Chunk *activations, int64_t count, int64_t
       {nibbles1, nibbles2, nibbles4, nibbles8}, {bytes1, bytes2, bytes4, NULL}};
   const int64_t chunks = chunks_in(w);
   const int kind = __builtin_ctz(groups_in(w));
-  for (int64_t m = 0; m < count; m += TILE_COUNT) {
-    const int some = count - m < TILE_COUNT ? (int)(count - m) : TILE_COUNT;
-    kinds[w->bits == 8][kind](w, activations + m * chunks, some, first, last, out + m * w->rows);
+  const int64_t strip = count > TILE_COUNT ? strip_rows : last - first;
+  for (int64_t from = first; from < last; from += strip) {
+    const int64_t to = from + strip < last ? from + strip : last;
+    for (int64_t m = 0; m < count; m += TILE_COUNT) {
+      const int some = count - m < TILE_COUNT ? (int)(count - m) : TILE_COUNT;
+      kinds[w->bits == 8][kind](w, activations + m * chunks, some, from, to, out + m * w->rows);
+    }
   }
 }
