@@ -7,7 +7,7 @@
 #include <string.h>
 #include "product.h"
 
-enum { weight_rows = 37, most_columns = 1100, count = 43, several = 7 };
+enum { weight_rows = 101, most_columns = 1100, count = 43, several = 7 };
 
 static float activations[count * most_columns], scales[weight_rows * most_columns], out[count * weight_rows], alone[count * weight_rows];
 static uint8_t codes[weight_rows * (most_columns + 256)];
@@ -59,6 +59,9 @@ int main(void) {
         for (size_t i = 0; i < sizeof codes; i++) codes[i] = (uint8_t)(rand() >> 7);
         for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) scales[i] = between();
         for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) activations[i] = between();
+        // The largest sums there are: every code and every rounded activation at its end.
+        memset(codes, 255, sizeof codes / weight_rows);
+        for (int64_t i = 0; i < columns; i++) activations[i] = 1;
         Weights w = {.codes = codes, .scales = scales, .rows = weight_rows, .columns = columns, .bits = bits, .block = block};
         w.blocks = (columns + block - 1) / block;
         Chunk *chunks = aligned_alloc(64, (size_t)(count * chunks_in(&w)) * sizeof(Chunk));

@@ -12,6 +12,9 @@ typedef struct { __m256i part[2]; } Ints;
 /** Rows of activations in a tile. */
 #define TILE_COUNT 4
 
+/** Whether the codes of four rows of weights fit the registers. */
+enum { codes_fit = 0 };
+
 /** What a code of zero is to `dot`, where codes are bytes. */
 enum { zero_of_bytes = 0 };
 

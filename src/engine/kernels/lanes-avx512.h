@@ -9,6 +9,9 @@ typedef __m512i Ints;
 /** Rows of activations in a tile. */
 #define TILE_COUNT 4
 
+/** Whether the codes of four rows of weights fit the registers. */
+enum { codes_fit = 1 };
+
 /** What a code of zero is to `dot`, where codes are bytes. */
 enum { zero_of_bytes = 128 };
 

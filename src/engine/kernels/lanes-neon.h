@@ -13,6 +13,9 @@ typedef struct { int32x4_t part[4]; } Ints;
 /** Rows of activations in a tile. */
 #define TILE_COUNT 2
 
+/** Whether the codes of four rows of weights fit the registers. */
+enum { codes_fit = 0 };
+
 /** What a code of zero is to `dot`, where codes are bytes. */
 enum { zero_of_bytes = 0 };
 

@@ -51,11 +51,16 @@ void round_row(const Weights *w, const float *row, Chunk *chunks, int64_t stride
   }
 }
 
+/** The block that chunk `c` begins with. */
+INLINE int64_t block_at(const Weights *w, int64_t c, int bits, int groups) {
+  return groups == 1 ? c >> __builtin_ctzll((uint64_t)(w->block * bits / 512)) : c * groups;
+}
+
 /** Adds the products of chunk `c`, of which `bytes` are there, of four rows of weights with `count` rows of activations, `chunks` apart. */
 INLINE void add_chunk(
     const Weights *w, const uint8_t *const codes[4], const float *const scales[4], const Chunk *a, int64_t chunks, int64_t c, int bytes,
     int count, int bits, int groups, Four *sums) {
-  const int64_t block = groups == 1 ? c >> __builtin_ctzll((uint64_t)(w->block * bits / 512)) : c * groups;
+  const int64_t block = block_at(w, c, bits, groups);
   const int present = bytes == 64 || w->blocks - block >= groups ? groups : (int)(w->blocks - block);
   Codes low[4], high[4];
   Four factors[8];
@@ -82,6 +87,36 @@ INLINE void add_chunk(
   }
 }
 
+/** The same for four rows of activations: their sums, and not those of the weights, are the lanes, so codes stay in registers. */
+INLINE void add_chunk_to_four(
+    const Weights *w, const uint8_t *const codes[4], const float *const scales[4], const Chunk *a, int64_t chunks, int64_t c, int bytes,
+    int bits, int groups, Four *sums) {
+  const int64_t block = block_at(w, c, bits, groups);
+  const int present = bytes == 64 || w->blocks - block >= groups ? groups : (int)(w->blocks - block);
+  const Chunk *each[4] = {a, a + chunks, a + 2 * chunks, a + 3 * chunks};
+  FourInts zeros[8];
+  Four steps[8];
+  for (int g = 0; g < present; g++) {
+    zeros[g] = (FourInts){each[0]->zeros[g], each[1]->zeros[g], each[2]->zeros[g], each[3]->zeros[g]};
+    steps[g] = (Four){each[0]->scales[g], each[1]->scales[g], each[2]->scales[g], each[3]->scales[g]};
+  }
+  for (int n = 0; n < 4; n++) {
+    prefetch(codes[n] + 64 * c + ahead_bytes);
+    if (c % 16 == 0) prefetch(scales[n] + block + ahead_bytes / 64);
+    const Codes all = load_codes(codes[n] + 64 * c, bytes);
+    const Codes low = bits == 4 ? low_nibbles(all) : plain_bytes(all), high = high_nibbles(all);
+    Ints lanes[4];
+    FourInts totals[8] = {0};
+    for (int m = 0; m < 4; m++) {
+      lanes[m] = bits == 4 ? dot_nibbles(low, high, each[m]->values, groups) : dot(no_ints(), low, each[m]->values);
+    }
+    add_lanes(lanes, groups, totals);
+    for (int g = 0; g < present; g++) {
+      sums[n] = multiply_add(__builtin_convertvector(totals[g] + zeros[g], Four), scales[n][block + g] * steps[g], sums[n]);
+    }
+  }
+}
+
 /**
  * Rows [first, last) of weights by at most TILE_COUNT rows of activations. The four rows of a tile lie far apart, because memory gives
  * most where several long streams are read side by side.
@@ -100,7 +135,15 @@ INLINE void rows(
       codes[n] = w->codes + at[n] * bytes_in_row(w);
       scales[n] = w->scales + at[n] * w->blocks;
     }
-    Four sums[TILE_COUNT] = {0};
+    Four sums[4] = {0};
+    if (count == 4 && !codes_fit) {
+      for (int64_t c = 0; c < whole; c++) add_chunk_to_four(w, codes, scales, activations + c, chunks, c, 64, bits, groups, sums);
+      if (whole < chunks) add_chunk_to_four(w, codes, scales, activations + whole, chunks, whole, left, bits, groups, sums);
+      for (int m = 0; m < 4; m++) {
+        for (int n = 0; n < 4; n++) out[m * w->rows + at[n]] = sums[n][m] + (w->bias ? w->bias[at[n]] : 0);
+      }
+      continue;
+    }
     for (int64_t c = 0; c < whole; c++) add_chunk(w, codes, scales, activations + c, chunks, c, 64, count, bits, groups, sums);
     if (whole < chunks) add_chunk(w, codes, scales, activations + whole, chunks, whole, left, count, bits, groups, sums);
     for (int m = 0; m < count; m++) {
