@@ -30,7 +30,7 @@ export function serveCommand(): Command {
       {},
       first
         ? 'the governor runs before ordinary programs (real-time priority 1)'
-        : 'the governor has an ordinary program’s priority',
+        : 'the governor has an ordinary program’s priority; a real-time limit of 1 (LimitRTPRIO=1, ulimit -r 1) lets it run first',
     )
     const daemon = await serve(settings, process.env, log, end)
     if (daemon === null) return print('stopped before it was ready; the clocks are as they were')

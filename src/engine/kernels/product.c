@@ -56,8 +56,14 @@ INLINE int64_t block_at(const Weights *w, int64_t c, int bits, int groups) {
   return groups == 1 ? c >> __builtin_ctzll((uint64_t)(w->block * bits / 512)) : c * groups;
 }
 
+/** Has what a row of weights will need soon on its way. */
+INLINE void fetch_ahead(const uint8_t *codes, const float *scales, int64_t c, int64_t block) {
+  prefetch(codes + 64 * c + ahead_bytes);
+  if (c % 16 == 0) prefetch(scales + block + ahead_bytes / 64);
+}
+
 /** Adds the products of chunk `c`, of which `bytes` are there, of four rows of weights with `count` rows of activations, `chunks` apart. */
-INLINE void add_chunk(
+INLINE void add_to_few(
     const Weights *w, const uint8_t *const codes[4], const float *const scales[4], const Chunk *a, int64_t chunks, int64_t c, int bytes,
     int count, int bits, int groups, Four *sums) {
   const int64_t block = block_at(w, c, bits, groups);
@@ -65,8 +71,7 @@ INLINE void add_chunk(
   Codes low[4], high[4];
   Four factors[8];
   for (int n = 0; n < 4; n++) {
-    prefetch(codes[n] + 64 * c + ahead_bytes);
-    if (c % 16 == 0) prefetch(scales[n] + block + ahead_bytes / 64);
+    fetch_ahead(codes[n], scales[n], c, block);
     const Codes all = load_codes(codes[n] + 64 * c, bytes);
     low[n] = bits == 4 ? low_nibbles(all) : plain_bytes(all);
     high[n] = high_nibbles(all);
@@ -87,8 +92,8 @@ INLINE void add_chunk(
   }
 }
 
-/** The same for four rows of activations: their sums, and not those of the weights, are the lanes, so codes stay in registers. */
-INLINE void add_chunk_to_four(
+/** The same for four rows of activations: their sums, and not those of the weights, are the lanes. */
+INLINE void add_to_four(
     const Weights *w, const uint8_t *const codes[4], const float *const scales[4], const Chunk *a, int64_t chunks, int64_t c, int bytes,
     int bits, int groups, Four *sums) {
   const int64_t block = block_at(w, c, bits, groups);
@@ -101,8 +106,7 @@ INLINE void add_chunk_to_four(
     steps[g] = (Four){each[0]->scales[g], each[1]->scales[g], each[2]->scales[g], each[3]->scales[g]};
   }
   for (int n = 0; n < 4; n++) {
-    prefetch(codes[n] + 64 * c + ahead_bytes);
-    if (c % 16 == 0) prefetch(scales[n] + block + ahead_bytes / 64);
+    fetch_ahead(codes[n], scales[n], c, block);
     const Codes all = load_codes(codes[n] + 64 * c, bytes);
     const Codes low = bits == 4 ? low_nibbles(all) : plain_bytes(all), high = high_nibbles(all);
     Ints lanes[4];
@@ -115,6 +119,17 @@ INLINE void add_chunk_to_four(
       sums[n] = multiply_add(__builtin_convertvector(totals[g] + zeros[g], Four), scales[n][block + g] * steps[g], sums[n]);
     }
   }
+}
+
+/** Whether rows of weights take turns, each with four rows of activations: so its codes stay in registers. */
+INLINE int taking_turns(int count) { return count == 4 && !codes_fit; }
+
+/** Either of the two. */
+INLINE void add_chunk(
+    const Weights *w, const uint8_t *const codes[4], const float *const scales[4], const Chunk *a, int64_t chunks, int64_t c, int bytes,
+    int count, int bits, int groups, Four *sums) {
+  if (taking_turns(count)) add_to_four(w, codes, scales, a, chunks, c, bytes, bits, groups, sums);
+  else add_to_few(w, codes, scales, a, chunks, c, bytes, count, bits, groups, sums);
 }
 
 /**
@@ -136,18 +151,13 @@ INLINE void rows(
       scales[n] = w->scales + at[n] * w->blocks;
     }
     Four sums[4] = {0};
-    if (count == 4 && !codes_fit) {
-      for (int64_t c = 0; c < whole; c++) add_chunk_to_four(w, codes, scales, activations + c, chunks, c, 64, bits, groups, sums);
-      if (whole < chunks) add_chunk_to_four(w, codes, scales, activations + whole, chunks, whole, left, bits, groups, sums);
-      for (int m = 0; m < 4; m++) {
-        for (int n = 0; n < 4; n++) out[m * w->rows + at[n]] = sums[n][m] + (w->bias ? w->bias[at[n]] : 0);
-      }
-      continue;
-    }
+    // Whole chunks have a loop of their own: with their size a constant they are read without a detour.
     for (int64_t c = 0; c < whole; c++) add_chunk(w, codes, scales, activations + c, chunks, c, 64, count, bits, groups, sums);
     if (whole < chunks) add_chunk(w, codes, scales, activations + whole, chunks, whole, left, count, bits, groups, sums);
     for (int m = 0; m < count; m++) {
-      for (int n = 0; n < 4; n++) out[m * w->rows + at[n]] = sums[m][n] + (w->bias ? w->bias[at[n]] : 0);
+      for (int n = 0; n < 4; n++) {
+        out[m * w->rows + at[n]] = (taking_turns(count) ? sums[n][m] : sums[m][n]) + (w->bias ? w->bias[at[n]] : 0);
+      }
     }
   }
 }
