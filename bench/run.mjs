@@ -12,7 +12,7 @@ import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { ownProducts } from '../dist/engine/ort/own-products.js'
+import { ownKernels } from '../dist/engine/ort/own-kernels.js'
 import { syntheticFolder, syntheticPackage } from '../dist/models/synthetic/package.js'
 import { syntheticConfigs, syntheticShape } from '../dist/models/synthetic/shapes.js'
 import { version } from '../dist/version.js'
@@ -135,7 +135,7 @@ if (!flags.quick && flags.out === undefined) writeReport(results)
 
 function machine() {
   return {
-    cpu: `${cpus()[0]?.model ?? 'unknown'}, ${ownProducts().lanes ?? 'no products of our own'}`,
+    cpu: `${cpus()[0]?.model ?? 'unknown'}, ${ownKernels().lanes ?? 'no products of our own'}`,
     cores: cpus().length,
     threads,
     memory_gb: Math.round(totalmem() / 1e9),

@@ -44,7 +44,7 @@ export function whyBuild(root) {
     'tsconfig.build.json',
     'package.json',
     'scripts/copy-assets.mjs',
-    'scripts/compile-products.mjs',
+    'scripts/compile-kernels.mjs',
   ]
   const newest = sources.flatMap((name) => filesUnder(join(root, name))).reduce(newer)
   return newest.atMs > statSync(built).mtimeMs ? `${newest.path.slice(root.length + 1)} is newer than the build` : null

@@ -1,19 +1,18 @@
 import type { ModelCost } from '../board/work.ts'
 import { gridOf, grids } from '../energy/carbon.ts'
+import { kvBytesPerToken } from '../engine/kv-cache.ts'
 import { DeapdError } from '../errors.ts'
 import type { Manifest } from '../models/manifest.ts'
 import { asIfCost } from '../twin/as-if.ts'
 
-const floatBytes = 4
-
 /** What a token of the loaded model costs, or of the one it stands for on a simulated board. */
 export function modelCost(manifest: Manifest, asIf: string): ModelCost {
-  const { layers, kv_heads, cache_head_size, parameters, vocab_size, hidden_size } = manifest.shape
+  const { parameters, vocab_size, hidden_size } = manifest.shape
   const shares = manifest.levels.map(({ share }) => share)
   return (
     asIfCost(asIf, shares) ?? {
       weightBytes: manifest.levels.map(({ weight_bytes }) => weight_bytes),
-      kvBytesPerContextToken: 2 * layers * kv_heads * cache_head_size * floatBytes,
+      kvBytesPerContextToken: kvBytesPerToken(manifest),
       // Two operations per weight; the embedding is looked up, not multiplied.
       flopsPerToken: 2 * Math.max(parameters - vocab_size * hidden_size, hidden_size),
     }

@@ -4,7 +4,7 @@ import { freemem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { readJournal } from '../clocks/journal.ts'
 import { loadOrt } from '../engine/ort/api.ts'
-import { ownProducts } from '../engine/ort/own-products.ts'
+import { ownKernels } from '../engine/ort/own-kernels.ts'
 import { DeapdError, detailOf } from '../errors.ts'
 import { bundledModelDir } from '../models/bundled.ts'
 import { openPackage, verifyPackage } from '../models/package.ts'
@@ -34,7 +34,7 @@ export const checks: readonly ((context: CheckContext) => Promise<Check>)[] = [
   check(
     'products',
     () => {
-      const own = ownProducts()
+      const own = ownKernels()
       if (own.library === null) throw new Error(`ONNX Runtime’s matrix products serve, ours decode faster: ${own.why}`)
       return `matrix products of our own, for ${own.lanes}`
     },

@@ -10,7 +10,7 @@ import type { Routes } from './complexity/routes.ts'
 import { failure } from './failure.ts'
 import type { Loaded } from './generation.ts'
 import { readHeadroom, requireRoom, roomBytes } from './headroom.ts'
-import { kvBytesPerSequence } from './kv-cache.ts'
+import { kvBytesPerToken } from './kv-cache.ts'
 import { openModel } from './model.ts'
 import { tidy } from './ort/allocator.ts'
 import { loadOrt } from './ort/api.ts'
@@ -75,7 +75,7 @@ function load({
   const { manifest } = openPackage(modelDir)
   const ort = loadOrt()
   const weightBytes = manifest.files['model.onnx.data']?.bytes ?? 0
-  requireRoom('the weights and one answer', weightBytes + kvBytesPerSequence(manifest))
+  requireRoom('the weights and one answer', weightBytes + kvBytesPerToken(manifest) * manifest.shape.context_tokens)
   const model = openModel(ort, modelDir, manifest, threads, { provider, slots: maxSequences + 1 })
   const tokenizer = openTokenizer(modelDir)
   const certificate = checkCertificate(modelDir, manifest)

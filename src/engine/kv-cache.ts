@@ -47,9 +47,13 @@ const made: Readonly<Record<KvType, (value: number) => number>> = {
   int8: (value) => 100 * value,
 }
 
-/** Bytes of keys and values that one full sequence of a package takes. */
-export const kvBytesPerSequence = ({ shape, kv_scales }: Manifest): number =>
-  2 * shape.layers * shape.kv_heads * shape.cache_head_size * shape.context_tokens * (kv_scales === undefined ? 4 : 1)
+/** Bytes of keys and values that one position of a package takes. */
+export const kvBytesPerToken = ({ shape, kv_scales, dtype }: Manifest): number =>
+  2 *
+  shape.layers *
+  shape.kv_heads *
+  shape.cache_head_size *
+  arrays[kv_scales === undefined ? dtype : 'int8'].BYTES_PER_ELEMENT
 
 export function createKvCache(
   session: Session,

@@ -8,7 +8,7 @@ import { dataFile } from '../models/pipeline/workspace.ts'
 import { requireBlocks } from './headroom.ts'
 import type { KvForm } from './kv-cache.ts'
 import type { Ort } from './ort/api.ts'
-import { ownProducts, withOwnProducts } from './ort/own-products.ts'
+import { ownKernels, withOwnKernels } from './ort/own-kernels.ts'
 import { cpuIdentity, type Prepacked, prepacked } from './ort/prepacked.ts'
 import { openOn, type ProviderName, type ProviderSetting } from './ort/providers.ts'
 import { openSession, type Session } from './ort/session.ts'
@@ -79,11 +79,9 @@ function openOnCpu(
   const path = join(dir, file)
   const flashAttention = file !== graphFiles.int8 || manifest.shape.context_tokens < longContext
   const own =
-    products === 'own' && manifest.dtype === 'float32' && manifest.quantisation.weights !== 'none'
-      ? ownProducts()
-      : null
+    products === 'own' && manifest.dtype === 'float32' && manifest.quantisation.weights !== 'none' ? ownKernels() : null
   if (own !== null && own.library !== null) {
-    const bytes = encodeModel(withOwnProducts(decodeModel(readFileSync(path)).graph, threads))
+    const bytes = encodeModel(withOwnKernels(decodeModel(readFileSync(path)).graph, threads))
     const session = openSession(ort, { bytes, folder: dir }, threads, {
       sharedArena,
       flashAttention,

@@ -133,7 +133,7 @@ function smallRepository(t: Test) {
     bin: { npm: '#!/bin/sh\necho "$ONNXRUNTIME_NODE_INSTALL $*" >> "$CALLS"\n' },
     scripts: {
       'copy-assets.mjs': '',
-      'compile-products.mjs': '',
+      'compile-kernels.mjs': '',
       'prepare.mjs': readFileSync(script('prepare.mjs'), 'utf8'),
     },
     src: { 'main.ts': '' },

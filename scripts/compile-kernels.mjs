@@ -1,11 +1,14 @@
-// Compiles our own matrix products (src/engine/kernels) for each kind of processor that a compiler on this machine serves, and lists
-// what came of it in dist/engine/kernels/built.json, best first. Without a compiler the build goes on: ONNX Runtime has products too.
+// Compiles our own operators (src/engine/kernels) for each kind of processor that a compiler on this machine serves, and lists
+// what came of it in dist/engine/kernels/built.json, best first. Without a compiler the build goes on: ONNX Runtime has its own.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const source = (name) => fileURLToPath(new URL(`../src/engine/kernels/${name}`, import.meta.url))
 const folder = fileURLToPath(new URL('../dist/engine/kernels/', import.meta.url))
+const sources = readdirSync(source('.'))
+  .filter((name) => name.endsWith('.c'))
+  .map(source)
 const variants = JSON.parse(readFileSync(source('variants.json'), 'utf8'))
 
 /** For this machine's processor the compiler of the system; for a Jetson's image also Debian's cross compiler. */
@@ -19,12 +22,13 @@ function compile({ arch, lanes, flags }) {
   const args = [
     '-O3',
     '-fopenmp-simd',
+    // A product and a sum are one operation where the source says so, on every processor.
+    '-ffp-contract=off',
     '-fPIC',
     '-shared',
     '-Wall',
     ...flags,
-    source('op.c'),
-    source('product.c'),
+    ...sources,
     '-o',
     folder + file,
     '-lm',
@@ -42,5 +46,5 @@ writeFileSync(
 )
 for (const { arch, lanes, failure } of made) {
   if (failure !== null && arch === process.arch)
-    process.stderr.write(`deapd: no products of our own for ${lanes}, the engine will be slower (${failure})\n`)
+    process.stderr.write(`deapd: no operators of our own for ${lanes}, the engine will be slower (${failure})\n`)
 }

@@ -14,21 +14,21 @@ interface Built {
   readonly file: string
 }
 
-/** A library with products of our own, by the instructions it uses; or why the runtime's serve. */
-export type OwnProducts =
+/** A library with operators of our own, by the instructions it uses; or why the runtime's serve. */
+export type OwnKernels =
   | { readonly library: string; readonly lanes: string }
   | { readonly library: null; readonly why: string }
 
-let found: OwnProducts | undefined
+let found: OwnKernels | undefined
 
-/** Our own products for this processor, unless `DEAPD_PRODUCTS=runtime` asks for the runtime's. */
-export function ownProducts(): OwnProducts {
+/** Our own operators for this processor, unless `DEAPD_PRODUCTS=runtime` asks for the runtime's. */
+export function ownKernels(): OwnKernels {
   if (process.env.DEAPD_PRODUCTS === 'runtime') return { library: null, why: 'DEAPD_PRODUCTS asks for the runtime’s' }
   found ??= find()
   return found
 }
 
-function find(): OwnProducts {
+function find(): OwnKernels {
   const built: readonly Built[] = existsSync(folder + list) ? JSON.parse(readFileSync(folder + list, 'utf8')) : []
   const mine = built.filter(({ arch }) => arch === process.arch)
   if (mine.length === 0) return { library: null, why: 'none were compiled: install a C compiler and build again' }
@@ -43,10 +43,13 @@ function find(): OwnProducts {
   return { library: null, why: `this processor has none of ${mine.map(({ lanes }) => lanes).join(', ')}` }
 }
 
-/** The same graph with our own products in place of the runtime's, for so many threads. */
-export const withOwnProducts = (graph: Graph, threads: number): Graph => ({
+/** The same graph with our own operators in place of the runtime's, for so many threads. */
+export const withOwnKernels = (graph: Graph, threads: number): Graph => ({
   ...graph,
-  node: graph.node.map((n) => (n.opType === 'MatMulNBits' ? ownProduct(n, threads) : n)),
+  node: graph.node.map((n) => {
+    if (n.opType === 'MatMulNBits') return ownProduct(n, threads)
+    return n.opType === 'GroupQueryAttention' && n.input.length > keyScalesAt ? ownAttention(n) : n
+  }),
 })
 
 /** Its inputs are activations, codes, scales and maybe a bias; zero points and an order of columns our graphs do not have. */
@@ -55,4 +58,26 @@ function ownProduct({ input, output, attribute }: Node, threads: number): Node {
   const inputs = [activations, codes, scales, ...(bias === undefined ? [] : [bias])]
   const own = node(`${ownDomain}.MatMulBlocks`, inputs, output, { threads })
   return { ...own, attribute: [...own.attribute, ...attribute.filter(({ name }) => name !== 'accuracy_level')] }
+}
+
+/** Where the scales of int8 keys are among an attention's inputs. */
+const keyScalesAt = 12
+const attentionAttributes = ['num_heads', 'kv_num_heads', 'scale']
+
+/** Its inputs are those of the runtime's, but for the longest sequence's length and what our graphs do not have. */
+function ownAttention({ input, output, attribute }: Node): Node {
+  const [queries, keys, values, pastKeys, pastValues, lastPositions, , cosines, sines] = input
+  const inputs = [
+    queries,
+    keys,
+    values,
+    pastKeys,
+    pastValues,
+    lastPositions,
+    cosines,
+    sines,
+    ...input.slice(keyScalesAt),
+  ]
+  const own = node(`${ownDomain}.CachedAttention`, inputs, output)
+  return { ...own, attribute: attribute.filter(({ name }) => attentionAttributes.includes(name)) }
 }
