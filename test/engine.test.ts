@@ -176,24 +176,6 @@ for (const context of [tinyConfig.context, 2048])
     },
   )
 
-t.test('a package for long contexts is attended to in another way, and only that', async (t) => {
-  const dir = await tinyPackage(t, 'none', 3, { ...tinyConfig, context: 2048 })
-  calibrateKv(ort, dir, 1)
-  const { manifest } = openPackage(dir)
-  const short = { ...manifest, shape: { ...manifest.shape, context_tokens: 512 } }
-  const text = Array.from({ length: 90 }, (_, i) => prompt[i % prompt.length])
-  const [atOnce, inTiles] = [manifest, short].map((one) => {
-    const model = openModel(ort, dir, one, 1)
-    const logits = model.newSequence().run(text, 2, 0).slice()
-    model.close()
-    return logits
-  })
-  const differ = atOnce.some((value, i) => !Object.is(value, inTiles[i]))
-  t.ok(differ, 'sums in another order: the library still has the switch')
-  t.ok(difference(atOnce, [[...inTiles]]) < 1e-5)
-  t.equal(process.env.ORT_GQA_DISABLE_FLASH_ATTENTION, undefined, 'which is put back')
-})
-
 /** A product of `rows` activations with a quantised matrix, as a graph; weights stay in it. */
 function productGraph(matrix: QuantisedMatrix, bias: Float32Array | null): Graph {
   const { rows, columns, bits, block, data, scales } = matrix
@@ -447,7 +429,6 @@ t.test(
     t.same(run('always'), { rows: plain.rows, state: 'made' }, 'a damaged one is made again')
     rmSync(data)
     t.same(run('always'), { rows: plain.rows, state: 'made' }, 'so is one that lost a file')
-    t.equal(process.env.ORT_GQA_DISABLE_FLASH_ATTENTION, undefined)
   },
 )
 

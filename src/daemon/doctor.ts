@@ -35,8 +35,9 @@ export const checks: readonly ((context: CheckContext) => Promise<Check>)[] = [
     'products',
     () => {
       const own = ownKernels()
-      if (own.library === null) throw new Error(`ONNX Runtime’s matrix products serve, ours decode faster: ${own.why}`)
-      return `matrix products of our own, for ${own.lanes}`
+      if (own.library === null)
+        throw new Error(`ONNX Runtime’s matrix products and attention serve, ours are faster: ${own.why}`)
+      return `matrix products and attention of our own, for ${own.lanes}`
     },
     'warn',
   ),

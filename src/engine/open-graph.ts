@@ -16,17 +16,11 @@ import { openSession, type Session } from './ort/session.ts'
 /** Weights below this are prepacked at every load: it takes less time than finding them prepacked. */
 const worthPrepacking = 64e6
 
-/**
- * From this length on attention takes all int8 keys and values at once instead of in tiles: a token is decided faster (src/README.md,
- * Decisions), a prompt read a little slower. Shorter contexts stay as they are: their certificates were measured so.
- */
-const longContext = 1024
-
 export interface GraphOptions {
   readonly provider?: ProviderSetting
   /** How keys and values are kept; by default as the package says. */
   readonly kv?: KvType
-  /** Whose matrix products run on the CPU; by default our own, where they were built for this processor and the package's types. */
+  /** Whose matrix products and attention run on the CPU; by default our own, where they were built for this processor and the package's types. */
   readonly products?: 'own' | 'runtime'
   /** Use, and if need be make, weights prepacked for the runtime's products; `auto`, the default, where it pays. */
   readonly prepack?: 'auto' | 'always' | 'never'
@@ -77,14 +71,12 @@ function openOnCpu(
   { products = 'own', prepack = 'auto', sharedArena }: GraphOptions,
 ): { readonly session: Session; readonly weights: string } {
   const path = join(dir, file)
-  const flashAttention = file !== graphFiles.int8 || manifest.shape.context_tokens < longContext
   const own =
     products === 'own' && manifest.dtype === 'float32' && manifest.quantisation.weights !== 'none' ? ownKernels() : null
   if (own !== null && own.library !== null) {
     const bytes = encodeModel(withOwnKernels(decodeModel(readFileSync(path)).graph, threads))
     const session = openSession(ort, { bytes, folder: dir }, threads, {
       sharedArena,
-      flashAttention,
       operators: own.library,
     })
     return { session, weights: `read in place by our own products (${own.lanes})` }
@@ -92,15 +84,15 @@ function openOnCpu(
   const cached = worthIt(manifest, prepack) ? findPrepacked(ort, dir, manifest, file, threads) : null
   if (cached !== null && cached.home !== null) {
     try {
-      const session = openSession(ort, join(cached.home, file), threads, { prepacked: true, flashAttention })
+      const session = openSession(ort, join(cached.home, file), threads, { prepacked: true })
       return { session, weights: `prepacked, ${cached.state}: ${cached.detail}` }
     } catch (error) {
       // Sealed and yet not loadable: the package itself still is.
-      const session = openSession(ort, path, threads, { sharedArena, flashAttention })
+      const session = openSession(ort, path, threads, { sharedArena })
       return { session, weights: `packed at every start: damaged (${String(error)})` }
     }
   }
-  const session = openSession(ort, path, threads, { sharedArena, flashAttention })
+  const session = openSession(ort, path, threads, { sharedArena })
   return { session, weights: `packed at every start${cached === null ? '' : `: ${cached.detail}`}` }
 }
 

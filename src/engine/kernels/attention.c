@@ -1,4 +1,4 @@
-// A tile is a few rows of queries that read the same keys and values; loops know the usual size of a head as a constant.
+// A tile is a few rows of queries that read the same keys and values; loops know the usual sizes of a head as constants.
 #include "attention.h"
 #include "shorts.h"
 #include "softmax.h"
@@ -210,6 +210,9 @@ INLINE void attend_with(const Attention *a, int64_t sequence, int64_t kv_head, i
 }
 
 void attend(const Attention *a, int64_t sequence, int64_t kv_head) {
-  if (a->size == 128) attend_with(a, sequence, kv_head, 128);
-  else attend_with(a, sequence, kv_head, a->size);
+  switch (a->size) {
+    case 64: attend_with(a, sequence, kv_head, 64); break;
+    case 128: attend_with(a, sequence, kv_head, 128); break;
+    default: attend_with(a, sequence, kv_head, a->size);
+  }
 }

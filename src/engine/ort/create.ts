@@ -28,24 +28,6 @@ export interface SessionOptions {
   readonly sharedArena?: boolean
   /** Library of the operators that the graph uses beside the runtime's. */
   readonly operators?: string
-  /** True, the default: attention goes over keys and values in tiles, false: over all of them at once. */
-  readonly flashAttention?: boolean
-}
-
-/** A switch of the library's, looked at when the kernels of a session are made. */
-const noFlashAttention = 'ORT_GQA_DISABLE_FLASH_ATTENTION'
-
-/** Makes a session with tiles or without. */
-function withTiles<T>(flashAttention: boolean, make: () => T): T {
-  if (flashAttention) return make()
-  const before = process.env[noFlashAttention]
-  process.env[noFlashAttention] = '1'
-  try {
-    return make()
-  } finally {
-    if (before === undefined) delete process.env[noFlashAttention]
-    else process.env[noFlashAttention] = before
-  }
 }
 
 /** A graph: a file, or its bytes and the folder that its weights are named from. */
@@ -56,7 +38,7 @@ export function createSession(
   ort: Ort,
   source: Source,
   threads: number,
-  { provider = 'cpu', prepacked = false, save, sharedArena = false, operators, flashAttention = true }: SessionOptions,
+  { provider = 'cpu', prepacked = false, save, sharedArena = false, operators }: SessionOptions,
   profilePrefix?: string,
 ): Handle {
   const env = ort.create('CreateEnv', ortLoggingWarning, 'deapd')
@@ -86,11 +68,10 @@ export function createSession(
   if (operators !== undefined) ort.check('RegisterCustomOpsLibrary_V2', options, operators)
   if (profilePrefix !== undefined) ort.check('EnableProfiling', options, profilePrefix)
   providers[provider].append(ort, options)
-  const session = withTiles(flashAttention, () =>
+  const session =
     typeof source === 'string'
       ? ort.create('CreateSession', env, source, options)
-      : ort.create('CreateSessionFromArray', env, source.bytes, source.bytes.byteLength, options),
-  )
+      : ort.create('CreateSessionFromArray', env, source.bytes, source.bytes.byteLength, options)
   ort.release('ReleaseSessionOptions', options)
   return session
 }
