@@ -8,14 +8,13 @@ export async function levels({ deapd, manifest, rounds, tokens }) {
   const points = decode.map(({ share, ms }) => [share, median(ms)])
   const { intercept, slope, r } = fitLine(points)
   const full = manifest.levels.length - 1
-  const time = async (wanted) =>
-    median((await calmly([deapd.pid], () => deapd.bench({ contextTokens: 128, tokens, levels: wanted }))).decode[0].ms)
   const ratios = []
   for (let round = -1; round < rounds; round++) {
-    // Alone no token follows a change of level; in turns every one does.
-    const alone = await time([full])
-    const inTurns = await time([full, 0])
-    if (round >= 0) ratios.push(inTurns / alone)
+    // In turns within one run: a token at the full level that follows one at the smallest, and one that follows its like.
+    const levels = [full, full, 0]
+    const { decode } = await calmly([deapd.pid], () => deapd.bench({ contextTokens: 128, tokens: tokens * 4, levels }))
+    const [changed, same] = decode.map(({ ms }) => median(ms))
+    if (round >= 0) ratios.push(changed / same)
   }
   return {
     values: {
