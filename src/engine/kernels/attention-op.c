@@ -30,13 +30,14 @@ static OrtStatus *compute(void *state, OrtKernelContext *context) {
   const Kernel *kernel = state;
   const OrtApi *api = kernel->api;
   int64_t width[most_dimensions], kept[most_dimensions];
-  size_t ranks;
-  TRY(dimensions_of(api, context, queries, width, &ranks));
-  TRY(dimensions_of(api, context, past_keys, kept, &ranks));
+  size_t width_ranks, kept_ranks;
+  TRY(dimensions_of(api, context, queries, width, &width_ranks));
+  TRY(dimensions_of(api, context, past_keys, kept, &kept_ranks));
+  if (width_ranks != 3 || kept_ranks != 4) return failed(api, "CachedAttention: queries or keys of so many dimensions");
   Attention run = {
       .batch = width[0], .tokens = width[1], .heads = kernel->heads, .kv_heads = kernel->kv_heads, .slots = kept[2], .size = (int)kept[3],
       .scale = kernel->scale};
-  const int fits = ranks == 4 && kept[0] == run.batch && kept[1] == run.kv_heads && width[2] == run.heads * run.size;
+  const int fits = kept[0] == run.batch && kept[1] == run.kv_heads && width[2] == run.heads * run.size;
   if (!fits || run.size % 16 != 0 || run.size > largest_head) return failed(api, "CachedAttention: keys of another shape than the queries");
   int8_t *past[2];
   TRY(output(api, context, 0, width, 3, (void **)&run.out));
