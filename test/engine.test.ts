@@ -2,6 +2,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { modelCost } from '../src/daemon/costs.ts'
 import { calibrateKv } from '../src/engine/calibrate.ts'
 import { type Engine, type EngineAnswer, startEngine } from '../src/engine/client.ts'
 import { largestFreeBlock, readHeadroom, requireBlocks, requireRoom } from '../src/engine/headroom.ts'
@@ -314,7 +315,7 @@ t.test('a package answers with our own operators as with the runtime’s', { ski
     other.run(prompt, 2, 0)
     for (const level of [2, 0]) rows.push(...model.decodeBatch([one, other], [7, 9], level).map((row) => [...row]))
     model.close()
-    return { rows, weights: model.weights }
+    return { rows, weights: model.weights, kvBytes: model.kvBytes }
   }
   for (const kv of ['float32', 'int8'] as const) {
     const [own, theirs] = [run('own', kv), run('runtime', kv)]
@@ -326,6 +327,18 @@ t.test('a package answers with our own operators as with the runtime’s', { ski
       t.ok(difference(Float32Array.from(row), [theirs.rows[i]]) < most, `${kv}, row ${i}`)
     }
   }
+  const { kvBytesPerContextToken } = modelCost(manifest, 'none')
+  t.equal(
+    run('own', 'int8').kvBytes,
+    kvBytesPerContextToken * manifest.shape.context_tokens,
+    'bills count what is kept',
+  )
+  const leavesOut = (file: string): number =>
+    withOwnKernels(decodeModel(readFileSync(join(dir, file))).graph, 1).node.filter(
+      ({ opType, input }) => opType === 'Pad' && input.includes('left_out'),
+    ).length
+  t.equal(leavesOut('model.onnx'), 0, 'the runtime’s attention gets zeros')
+  t.ok(leavesOut('model.kv8.onnx') > 0, 'ours is told which heads a level leaves out')
   process.env.DEAPD_PRODUCTS = 'runtime'
   t.match(run('own', 'int8').weights, /packed at every start/, 'the variable asks for the runtime’s')
   t.match(ownKernels(), { library: null, why: /DEAPD_PRODUCTS/ })

@@ -8,7 +8,7 @@ export async function context({ deapd, manifest, rounds, tokens, kvBytesPerToken
   const full = manifest.levels.length - 1
   const contexts = [100, 1000, 3000]
   const seen = new Map(contexts.map((contextTokens) => [contextTokens, []]))
-  /** Of the smallest level, which leaves out the keys and values of heads that it leaves out. */
+  /** The smallest level, which reads the keys and values of its own heads only, over the full one. */
   const smallest = []
   for (let round = -1; round < rounds; round++) {
     for (const contextTokens of contexts) {

@@ -11,9 +11,10 @@ export async function levels({ deapd, manifest, rounds, tokens }) {
   const ratios = []
   for (let round = -1; round < rounds; round++) {
     // In turns within one run: a token at the full level that follows one at the smallest, and one that follows its like.
-    const levels = [full, full, 0]
-    const { decode } = await calmly([deapd.pid], () => deapd.bench({ contextTokens: 128, tokens: tokens * 4, levels }))
-    const [changed, same] = decode.map(({ ms }) => median(ms))
+    const turns = await calmly([deapd.pid], () =>
+      deapd.bench({ contextTokens: 128, tokens: tokens * 4, levels: [full, full, 0] }),
+    )
+    const [changed, same] = turns.decode.map(({ ms }) => median(ms))
     if (round >= 0) ratios.push(changed / same)
   }
   return {

@@ -113,9 +113,11 @@ static __attribute__((noinline)) int check(void) {
         for (int c = 0; c < kv_heads * size; c++) key_scales[c] = 0.005f + fabsf(between()) / 100, value_scales[c] = key_scales[c] / 2;
         for (size_t k = 0; k < sizeof kept_keys; k++) kept_keys[k] = (int8_t)(rand() >> 7), kept_values[k] = (int8_t)(rand() >> 7);
         // The largest sums there are, and a head that a level leaves out.
+        // A query of zeros reads all positions alike.
+        memset(queries + 2 * kv_heads * group * size, 0, (size_t)size * sizeof *queries);
         memset(kept_keys, 127, 70 * (size_t)size);
         memset(kept_values, -128, 70 * (size_t)size);
-        for (int c = 0; c < size; c++) queries[c] = sharpness, queries[kv_heads * group * size + c] = 0;
+        for (int c = 0; c < size; c++) queries[c] = sharpness, queries[kv_heads * group * size + c] = INFINITY;
         memcpy(keys_before, kept_keys, sizeof kept_keys);
         memcpy(values_before, kept_values, sizeof kept_values);
         const Attention a = {

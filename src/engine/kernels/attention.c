@@ -73,6 +73,11 @@ INLINE void begin(const Attention *a, int64_t sequence, int64_t kv_head, int64_t
   const int64_t group = a->heads / a->kv_heads, token = index / group, position = a->last[sequence] + 1 - a->tokens + token;
   const int64_t place = ((sequence * a->tokens + token) * a->heads + kv_head * group + index % group) * size;
   float turned[largest_head] = {0}, most = 0;
+  row->out = a->out + place;
+  row->total = 0;
+  row->count = isinf(a->queries[place]) ? 0 : position + 1;
+  memset(row->sums, 0, (size_t)size * sizeof *row->sums);
+  if (row->count == 0) return;
   rotate(a, a->queries + place, position, size, turned);
   for (int c = 0; c < size; c++) turned[c] *= a->key_scales[kv_head * size + c];
 #pragma omp simd reduction(max : most)
@@ -83,12 +88,8 @@ INLINE void begin(const Attention *a, int64_t sequence, int64_t kv_head, int64_t
     for (int i = 0; i < strip; i++) halves[i % 2][i / 2] = (int16_t)rintf(turned[s * strip + i] * inverse);
     memcpy(&row->query[s], halves, sizeof halves);
   }
-  memset(row->sums, 0, (size_t)size * sizeof *row->sums);
   row->step = most / most_query * a->scale * 1.44269504f;
   row->most = -INFINITY;
-  row->total = 0;
-  row->count = most > 0 ? position + 1 : 0;
-  row->out = a->out + place;
 }
 
 INLINE void fetch_ahead(const int8_t *from, int bytes) {

@@ -22,6 +22,6 @@ enum { largest_head = 512 };
 /**
  * Keeps the new keys and values of one head of one sequence, and computes what the queries of that head read. Sums of a block of positions
  * are whole numbers, and blocks are added up one after the other: a token has the same bits in any company, on every processor.
- * A query of zeros only is one of a head that the level leaves out: it reads nothing, and its result is zeros.
+ * A query of infinities is one of a head that the level leaves out: it reads nothing, and its result is zeros.
  */
 void attend(const Attention *attention, int64_t sequence, int64_t kv_head);

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import koffi from 'koffi'
 import { detailOf } from '../../errors.ts'
-import { type Graph, type Node, node, ownDomain } from '../../models/onnx/proto.ts'
+import { elementType, type Graph, type Node, node, ownDomain } from '../../models/onnx/proto.ts'
 
 /** What the build compiled from src/engine/kernels, best first: for a dist and for sources beside one. */
 const folder = fileURLToPath(new URL('../../../dist/engine/kernels/', import.meta.url))
@@ -44,13 +44,38 @@ function find(): OwnKernels {
 }
 
 /** The same graph with our own operators in place of the runtime's, for so many threads. */
-export const withOwnKernels = (graph: Graph, threads: number): Graph => ({
-  ...graph,
-  node: graph.node.map((n) => {
-    if (n.opType === 'MatMulNBits') return ownProduct(n, threads)
-    return n.opType === 'GroupQueryAttention' && n.input.length > keyScalesAt ? ownAttention(n) : n
-  }),
-})
+export function withOwnKernels(graph: Graph, threads: number): Graph {
+  const producers = new Map(graph.node.map((n) => [n.output[0], n]))
+  const queryPads = new Set(graph.node.filter(readsBytes).flatMap(({ input }) => padsBehind(input[0], producers)))
+  return {
+    ...graph,
+    initializer: queryPads.size === 0 ? graph.initializer : [...graph.initializer, leftOut],
+    node: graph.node.map((n) => {
+      if (n.opType === 'MatMulNBits') return ownProduct(n, threads)
+      if (readsBytes(n)) return ownAttention(n)
+      return queryPads.has(n) ? { ...n, input: [...n.input, leftOut.name] } : n
+    }),
+  }
+}
+
+/** What the queries of heads get that a level leaves out: zeros, as a gate gives by itself, could be those of a live head. */
+const leftOut = {
+  name: 'left_out',
+  dims: [],
+  dataType: elementType.float32,
+  rawData: new Uint8Array(Float32Array.of(Number.POSITIVE_INFINITY).buffer),
+}
+
+/** The nodes that put the row of a closed gate before the queries of each segment (`gated` in models/onnx/builder.ts). */
+function padsBehind(query: string, producers: ReadonlyMap<string, Node>): readonly Node[] {
+  const whole = producers.get(query)
+  const segments = whole?.opType === 'Concat' ? whole.input : [query]
+  const rows = segments.map((name) => producers.get(name)).filter((n) => n?.opType === 'Gather')
+  return rows.flatMap((n) => producers.get(n?.input[0] ?? '') ?? []).filter(({ opType }) => opType === 'Pad')
+}
+
+/** Whether a node is attention over int8 keys and values: it has their scales. */
+const readsBytes = ({ opType, input }: Node): boolean => opType === 'GroupQueryAttention' && input.length > keyScalesAt
 
 /** Its inputs are activations, codes, scales and maybe a bias; zero points and an order of columns our graphs do not have. */
 function ownProduct({ input, output, attribute }: Node, threads: number): Node {
